@@ -6,6 +6,7 @@ RUN npm ci --ignore-scripts
 COPY build ./build
 COPY src ./src
 RUN npm run bundle
+RUN mkdir /data
 
 FROM node:26-slim
 LABEL org.opencontainers.image.title="Outtray" \
@@ -19,8 +20,9 @@ WORKDIR /app
 # Needs no node_modules: the bundle contains its dependencies, and THIRD-PARTY-LICENSES their licenses.
 COPY package.json LICENSE ./
 COPY --from=build /app/dist ./dist
-# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here gets this owner.
-RUN install -d -o node -g node /data
+# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here gets this owner. Copied, because RUN
+# needs an emulator to build for another architecture.
+COPY --from=build --chown=node:node /data /data
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["node", "/app/dist/main.js", "healthcheck"]

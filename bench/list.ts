@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { parseQueueUrl } from '../src/config/queue-url.ts';
-import type { Delivery, Status } from '../src/core/delivery/delivery.ts';
+import type { Delivery, Recipient, Status } from '../src/core/delivery/delivery.ts';
 import { ANY_DELIVERY, type DeliveryQuery } from '../src/core/delivery/delivery-query.ts';
 import type { DeliveryStore } from '../src/core/ports/delivery-store.ts';
 import { DAY, SECOND } from '../src/core/time.ts';
@@ -41,6 +41,7 @@ async function measure(name: BackingName): Promise<Row[]> {
       'a page by a tag of one message': list({ tag: 'flow:rare' }),
       'a page by a key with one message': list({ owner: 'rare' }),
       'a page by a status of one message': list({ statuses: ['uncertain'] }),
+      'a page by the bounce of one message': list({ bounced: true }),
       statistics: () => store.stats(null, Date.now()),
     };
     const rows: Row[] = [];
@@ -72,11 +73,17 @@ async function fill(store: DeliveryStore, since: number): Promise<void> {
     await Promise.all(
       deliveries.map((delivery, i) => {
         const status: Status = first + i === 1 ? 'uncertain' : 'sent';
-        const settled = { ...delivery, revision: 2, status, content: null, finishedAt: Date.now() };
+        const recipients = first + i === 1 ? delivery.recipients.map(toBounced) : delivery.recipients;
+        const patch = { revision: 2, status, recipients, content: null, finishedAt: Date.now() };
+        const settled = { ...delivery, ...patch };
         return (first + i) % 10 === 0 || store.update(delivery, settled, { kind: 'done' });
       }),
     );
   }
+}
+
+function toBounced({ email }: Recipient): Recipient {
+  return { email, status: 'bounced', smtp: null };
 }
 
 function aDelivery(i: number, since: number): Delivery {
@@ -131,6 +138,7 @@ function aDelivery(i: number, since: number): Delivery {
     possibleDuplicate: false,
     perAttempt: null,
     retriedForMs: 0,
+    followUps: [],
     lookup: null,
   };
 }

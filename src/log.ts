@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import { type Logger, pino, stdSerializers } from 'pino';
 import type { Config } from './config/config.ts';
 import type { Delivery, DeliveryError } from './core/delivery/delivery.ts';
+import { type BouncedRecipient, bouncedIn, type FollowUpKind } from './core/delivery/follow-up.ts';
 import type { Fault } from './core/delivery/outcome.ts';
 import { traceIdOf } from './core/delivery/trace-context.ts';
 import type { Events } from './core/events.ts';
@@ -85,12 +86,37 @@ export function logEvents(events: Events, logger: Logger): void {
       );
     else logger.info(line, 'Sent Mail searched');
   });
+  events.on('message.followed_up', (delivery, followUp) => {
+    const line = {
+      request_id: delivery.requestId,
+      trace_id: traceIdOf(delivery.trace),
+      msg_id: delivery.id,
+      account: delivery.account,
+    };
+    if (followUp.kind === 'bounced')
+      for (const each of bouncedIn(followUp, delivery))
+        logger.warn(bounceLine(line, each), 'recipient bounced');
+    else logger.info(line, FOLLOWED[followUp.kind]);
+  });
+  events.on('message.bounced_late', ({ id, account }, recipients) => {
+    const line = { msg_id: id, account };
+    for (const each of recipients)
+      logger.warn(bounceLine(line, each), 'recipient of a message that is no longer stored bounced');
+  });
   events.on('account.paused', (user, error, untilAt) =>
     logger.error(accountLine(user, error, untilAt), 'account paused'),
   );
   events.on('account.short', (user, error, untilAt) =>
     logger.warn(accountLine(user, error, untilAt), 'mail waits for quota'),
   );
+  events.on('account.mailbox', (account, fault) => {
+    if (fault)
+      logger.warn(
+        { account, code: fault.code, detail: fault.detail },
+        'mailbox cannot be read; sending goes on',
+      );
+    else logger.info({ account }, 'mailbox can be read again');
+  });
   events.on('domain.near_bulk', (domain, messages) => {
     logger.warn(
       { domain, messages, bulk_from: BULK_MESSAGES },
@@ -120,6 +146,27 @@ export function logEvents(events: Events, logger: Logger): void {
       'queue worker failed',
     );
   });
+}
+
+const FOLLOWED = {
+  delayed: 'message delayed by its receiving server',
+  replied: 'message replied to',
+  auto_replied: 'message replied to automatically',
+} as const satisfies Record<Exclude<FollowUpKind, 'bounced'>, string>;
+
+/** Leaves out the address, and the text of the reply, which can name it. */
+function bounceLine(
+  line: object,
+  { bounce: { smtp, reportingMta, unverified, ...bounce } }: BouncedRecipient,
+) {
+  return {
+    ...line,
+    class: bounce.class,
+    smtp_code: smtp?.code,
+    smtp_enhanced: smtp?.enhanced,
+    reporting_mta: reportingMta === null ? undefined : redactAddresses(reportingMta),
+    unverified,
+  };
 }
 
 /** The reply of the server, in `detail`, can name recipients. A bug's message can quote the content. */

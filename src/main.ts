@@ -52,7 +52,7 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
 };
 
 async function main(argv: readonly string[]): Promise<number> {
-  const [first = 'serve', ...rest] = argv;
+  const [first = 'serve', ...rest] = argv.map((argument) => (argument === '-h' ? '--help' : argument));
   if (first === '--version' || rest.includes('--version')) return print(version);
   if (first === '--help' || first === 'help') return print(usage());
   const command = COMMANDS[first];

@@ -5,7 +5,7 @@ import type { paths } from './schema.ts';
 export type { CallResult, RepeatableMessage, SendOptions } from './messages.ts';
 /**
  * Every schema of openapi.yaml under its own name: SendRequest, Message, Problem and so on. The
- * payloads of webhooks are MessageEvent and AccountEvent.
+ * payloads of webhooks are MessageEvent, FollowUpEvent and AccountEvent.
  */
 export type * from './schema.ts';
 export { type TestEvent, verifyWebhook, type WebhookEvent, WebhookVerificationError } from './webhook.ts';

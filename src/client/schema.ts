@@ -260,6 +260,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/messages/{id}/reconcile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search Sent Mail for a message
+         * @description Searches Sent Mail of the account for an uncertain message, or for one that waits after an attempt whose outcome is unknown. If it is there, the message becomes `sent`, with `confirmed_by`. If not, `error` of the message says so, and nothing else changes: absence is no proof.
+         */
+        post: operations["reconcileMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/messages/{id}/content": {
         parameters: {
             query?: never;
@@ -441,7 +461,7 @@ export interface paths {
         };
         /**
          * List suppressions
-         * @description Addresses that Gmail refused permanently, and addresses that were added here. Ordered by address.
+         * @description Addresses that Gmail refused permanently, that bounced because they do not exist, or that were added here. Ordered by address.
          */
         get: operations["listSuppressions"];
         put?: never;
@@ -472,7 +492,7 @@ export interface paths {
         post?: never;
         /**
          * Remove a suppression
-         * @description Allows mail to the address again, for every account. If Gmail refuses the address again, it is suppressed again.
+         * @description Allows mail to the address again, for every account. If the address is refused or bounces again, it is suppressed again.
          */
         delete: operations["deleteSuppression"];
         options?: never;
@@ -489,7 +509,7 @@ export interface paths {
         };
         /**
          * List accounts
-         * @description Returns the state of each account (ready, or paused with the reason) and how much of its quota is used.
+         * @description Returns the state of each account (ready, or paused with the reason), how much of its quota is used, and whether its mailbox can be read.
          */
         get: operations["listAccounts"];
         put?: never;
@@ -696,6 +716,26 @@ export interface webhooks {
          * @description Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message. If the message has a trace, the call has its `traceparent` and `tracestate` headers.
          */
         post: operations["messageEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    followUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A mail followed a message
+         * @description Sent when a bounce, a delay or a reply has arrived in the inbox of the account, if INBOUND is set, to the same endpoints as events of messages. The status of the message stays as it was.
+         */
+        post: operations["followUpEvent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1094,6 +1134,10 @@ export interface components {
             /** Format: date-time */
             finished_at: string | null;
             recipients: components["schemas"]["Recipient"][];
+            /** @description Whether a recipient has bounced. The status stays as it was. */
+            bounced: boolean;
+            /** @description Mail that followed the message into the inbox of its account, oldest first, at most 20. */
+            follow_ups: components["schemas"]["FollowUp"][];
             attempts: components["schemas"]["Attempt"][];
             /** @description Why the message failed, or why it is waiting. */
             error: components["schemas"]["DeliveryError"] | null;
@@ -1101,6 +1145,8 @@ export interface components {
             warnings: components["schemas"]["Warning"][];
             /** @description An attempt ended without a reply and was followed by another. */
             possible_duplicate: boolean;
+            /** @description What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did. */
+            confirmed_by: "sent_mail" | null;
             /** @description Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail. */
             test: boolean;
             /**
@@ -1138,11 +1184,13 @@ export interface components {
             /** @example ada@example.com */
             email: string;
             /**
-             * @description `suppressed`: not attempted, see GET /suppressions/{email}.
+             * @description `suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: a report says that the recipient did not get the message.
              * @enum {string}
              */
-            status: "pending" | "accepted" | "rejected" | "suppressed";
+            status: "pending" | "accepted" | "rejected" | "suppressed" | "bounced";
             smtp: components["schemas"]["SmtpReply"] | null;
+            /** @description Only if the status is `bounced`. */
+            bounce?: components["schemas"]["Bounce"];
         };
         Attempt: {
             number: number;
@@ -1157,6 +1205,8 @@ export interface components {
             account: string;
             smtp: components["schemas"]["SmtpReply"] | null;
             error: components["schemas"]["DeliveryError"] | null;
+            /** @description What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did. */
+            confirmed_by: "sent_mail" | null;
         };
         AttachmentInfo: {
             /** @example invoice.pdf */
@@ -1177,6 +1227,48 @@ export interface components {
             code: "from_rewritten" | "recipients_redirected" | "recipients_suppressed";
             /** @example No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com. */
             detail: string;
+        };
+        Bounce: {
+            /**
+             * Format: date-time
+             * @description When the report arrived.
+             */
+            at: string;
+            /**
+             * @description `hard`: the address does not exist. `soft`: a fault of the mailbox or of its server. `blocked`: the server refuses mail of this sender. `policy`: something that the sender can fix, such as its DNS records or the size of the message.
+             * @enum {string}
+             */
+            class: "hard" | "soft" | "blocked" | "policy";
+            /** @description The reply of the receiving server. */
+            smtp: components["schemas"]["SmtpReply"] | null;
+            /**
+             * @description The server that reports.
+             * @example googlemail.com
+             */
+            reporting_mta: string | null;
+            /** @description Whether the report is from the server of the recipient, and not from Gmail. */
+            unverified: boolean;
+        };
+        FollowUp: {
+            /**
+             * @description `bounced`: a report that recipients do not get the message. `delayed`: a report that the server still tries. `replied`: a reply. `auto_replied`: an automatic reply, such as an out-of-office notice.
+             * @enum {string}
+             */
+            kind: "bounced" | "delayed" | "replied" | "auto_replied";
+            /**
+             * Format: date-time
+             * @description When the mail arrived.
+             */
+            at: string;
+            /** @example mailer-daemon@googlemail.com */
+            from: string;
+            /**
+             * @description The Message-ID of the mail.
+             * @example <CAF1x@mail.gmail.com>
+             */
+            message_id: string;
+            /** @description The recipients that a report is about. Empty for replies. */
+            recipients: string[];
         };
         SmtpReply: {
             /** @example 250 */
@@ -1266,6 +1358,19 @@ export interface components {
                 /** @description The number of connections in use. */
                 busy: number;
             };
+            /** @description The mailbox of the account, which is read by IMAP. It never pauses sending. */
+            mailbox: {
+                /**
+                 * @description `refused`: the last login was refused. `off`: nothing is read from the mailbox.
+                 * @enum {string}
+                 */
+                status: "ready" | "off" | "refused";
+                /**
+                 * @description Why it is refused. With `ready`, why the last look failed, such as `imap_unavailable`. With `off`: `no_mailbox` if the account has none that can be read, null if RECONCILE and INBOUND are off.
+                 * @example null
+                 */
+                code: components["schemas"]["ErrorCode"] | null;
+            };
         };
         QuotaUsage: {
             /**
@@ -1329,10 +1434,10 @@ export interface components {
             /** @example nobody@example.com */
             email: string;
             /**
-             * @description `refused`: Gmail refused the address permanently. `manual`: added by PUT /suppressions/{email}.
+             * @description `refused`: Gmail refused the address permanently. `bounce`: a report says that the address does not exist. `manual`: added by PUT /suppressions/{email}.
              * @enum {string}
              */
-            reason: "refused" | "manual";
+            reason: "refused" | "bounce" | "manual";
             /**
              * @description The accounts that do not send to the address. Null means all accounts.
              * @example [
@@ -1340,10 +1445,10 @@ export interface components {
              *     ]
              */
             accounts: string[] | null;
-            /** @description The reply of Gmail. */
+            /** @description The reply of Gmail, or that of the receiving server if it bounced. */
             smtp: components["schemas"]["SmtpReply"] | null;
             /**
-             * @description The id of the message that Gmail refused.
+             * @description The id of the message that was refused or bounced.
              * @example msg_01k7m4q2
              */
             message: string | null;
@@ -1445,10 +1550,10 @@ export interface components {
             /** Format: date-time */
             scheduled_at: string | null;
             /**
-             * @description `sent`: Gmail accepted the email. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
+             * @description `sent`: Gmail accepted the email. `bounced`: a report says that a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
              * @enum {string}
              */
-            last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
+            last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "bounced" | "failed" | "canceled";
             /** @description Null if there is none, or once the content is no longer stored. */
             html: string | null;
             /** @description Null if there is none, or once the content is no longer stored. */
@@ -1494,10 +1599,10 @@ export interface components {
             /** Format: date-time */
             scheduled_at: string | null;
             /**
-             * @description `sent`: Gmail accepted the email. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
+             * @description `sent`: Gmail accepted the email. `bounced`: a report says that a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
              * @enum {string}
              */
-            last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
+            last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "bounced" | "failed" | "canceled";
         };
         EmailList: {
             /** @constant */
@@ -1560,7 +1665,7 @@ export interface components {
          * @description A stable code that clients can branch on. Titles, details and hints can change.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "cross_site_request" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "relay_denied" | "ehlo_refused" | "tls_failed";
+        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "cross_site_request" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reconcilable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "relay_denied" | "ehlo_refused" | "tls_failed" | "imap_login_refused" | "imap_disabled" | "imap_scope_missing" | "imap_unavailable" | "no_mailbox";
         MessageEvent: {
             /**
              * @description The status that the message changed to.
@@ -1580,6 +1685,27 @@ export interface components {
              */
             trace_id?: string;
             data: components["schemas"]["Message"];
+        };
+        FollowUpEvent: {
+            /**
+             * @description What the mail is.
+             * @enum {string}
+             */
+            type: "message.bounced" | "message.delayed" | "message.replied" | "message.auto_replied";
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             */
+            timestamp: string;
+            /** @description Increases with each event of a message. Of two events of a message the one with the higher sequence is the later. */
+            sequence: number;
+            /**
+             * @description The trace of the request that sent the message. Absent if it had none.
+             * @example 4bf92f3577b34da6a3ce929d0e0e4736
+             */
+            trace_id?: string;
+            data: components["schemas"]["Message"];
+            follow_up: components["schemas"]["FollowUp"];
         };
         AccountEvent: {
             /** @enum {string} */
@@ -2021,6 +2147,53 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code?: "not_retryable";
+                };
+            };
+        };
+        /**
+         * @description `not_reconcilable`: Message cannot be searched for.
+         *
+         *     `no_mailbox`: Account without a mailbox.
+         *
+         *     `imap_login_refused`: IMAP login refused.
+         *
+         *     `imap_disabled`: IMAP turned off for the account.
+         *
+         *     `imap_scope_missing`: OAuth token not valid for IMAP.
+         */
+        ReconcileMessage409: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_reconcilable" | "no_mailbox" | "imap_login_refused" | "imap_disabled" | "imap_scope_missing";
+                };
+            };
+        };
+        /**
+         * @description `queue_unavailable`: Queue unavailable.
+         *
+         *     `queue_full`: Queue full.
+         *
+         *     `imap_unavailable`: IMAP server unavailable.
+         *
+         *     `shutting_down`: Service shutting down.
+         */
+        ReconcileMessage503: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable" | "queue_full" | "imap_unavailable" | "shutting_down";
                 };
             };
         };
@@ -2556,6 +2729,8 @@ export type Recipient = components['schemas']['Recipient'];
 export type Attempt = components['schemas']['Attempt'];
 export type AttachmentInfo = components['schemas']['AttachmentInfo'];
 export type Warning = components['schemas']['Warning'];
+export type Bounce = components['schemas']['Bounce'];
+export type FollowUp = components['schemas']['FollowUp'];
 export type SmtpReply = components['schemas']['SmtpReply'];
 export type DeliveryError = components['schemas']['DeliveryError'];
 export type Account = components['schemas']['Account'];
@@ -2575,6 +2750,7 @@ export type EmailBatchAnswer = components['schemas']['EmailBatchAnswer'];
 export type ResendError = components['schemas']['ResendError'];
 export type ErrorCode = components['schemas']['ErrorCode'];
 export type MessageEvent = components['schemas']['MessageEvent'];
+export type FollowUpEvent = components['schemas']['FollowUpEvent'];
 export type AccountEvent = components['schemas']['AccountEvent'];
 export type ResponsePublicInvalidJson = components['responses']['PublicInvalidJson'];
 export type ResponsePublicQueueFullOrQueueUnavailableOrShuttingDown = components['responses']['PublicQueueFullOrQueueUnavailableOrShuttingDown'];
@@ -2603,6 +2779,8 @@ export type ResponseValidationFailed = components['responses']['ValidationFailed
 export type ResponseQueueUnavailableOrQueueFull = components['responses']['QueueUnavailableOrQueueFull'];
 export type ResponseNotCancelable = components['responses']['NotCancelable'];
 export type ResponseNotRetryable = components['responses']['NotRetryable'];
+export type ResponseReconcileMessage409 = components['responses']['ReconcileMessage409'];
+export type ResponseReconcileMessage503 = components['responses']['ReconcileMessage503'];
 export type ResponseContentNotKept = components['responses']['ContentNotKept'];
 export type ResponseResendInvalidJsonOrValidationFailed = components['responses']['ResendInvalidJsonOrValidationFailed'];
 export type ResponseResendMissingApiKeyOrInsufficientScope = components['responses']['ResendMissingApiKeyOrInsufficientScope'];
@@ -3015,6 +3193,8 @@ export interface operations {
             query?: {
                 /** @description One status, or several separated by commas, such as `failed,uncertain`. */
                 status?: string;
+                /** @description Whether a report says that a recipient did not get the message. */
+                bounced?: "true" | "false";
                 /** @description The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B. */
                 tag?: string;
                 /** @description The address of a recipient in to, cc or bcc. Encode a + as %2B. */
@@ -3129,6 +3309,54 @@ export interface operations {
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["QueueUnavailableOrQueueFullOrShuttingDown"];
+        };
+    };
+    reconcileMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The `id` of an accepted message. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The message after the search. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            /** @description The message. The search goes on. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["ReconcileMessage409"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["ReconcileMessage503"];
         };
     };
     getMessageContent: {
@@ -4300,6 +4528,49 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["MessageEvent"];
+            };
+        };
+        responses: {
+            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP, or until it accepts a test or a replayed event. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The event was received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honored. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    followUpEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The id of the event. Retries have the same id, so it can be used to ignore duplicates. */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description When this attempt was made, in seconds since the epoch. */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET, or in the `webhook_secret` of the key whose `webhook_url` is called. */
+                "webhook-signature": components["parameters"]["webhook-signature"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FollowUpEvent"];
             };
         };
         responses: {

@@ -1,4 +1,4 @@
-import type { AccountEvent, MessageEvent } from './schema.ts';
+import type { AccountEvent, FollowUpEvent, MessageEvent } from './schema.ts';
 
 /** As Standard Webhooks recommends: an older call may be a replay of a recorded one. */
 const TOLERANCE_S = 5 * 60;
@@ -13,7 +13,7 @@ export interface TestEvent {
 }
 
 /** The body of a webhook call. `type` identifies the kind. */
-export type WebhookEvent = MessageEvent | AccountEvent | TestEvent;
+export type WebhookEvent = MessageEvent | FollowUpEvent | AccountEvent | TestEvent;
 
 export interface WebhookCall {
   /** The body as received: the signature covers its bytes, not the parsed JSON. */

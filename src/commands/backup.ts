@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
-import { readSetting } from '../config/environment.ts';
+import { readSetting, reasonOf as systemReasonOf } from '../config/environment.ts';
 import { parseQueueUrl } from '../config/queue-url.ts';
 import { defaultOf } from '../config/setting-schema.ts';
 import { InvalidValue } from '../config/value-parsers.ts';
@@ -85,7 +85,7 @@ async function writeCopy(queueFile: string, file: string, signal: AbortSignal): 
   if (existsSync(file)) throw new BackupFailure(alreadyExists(file));
   const partial = `${file}.${process.pid}.partial`;
   try {
-    await using output = await create(partial);
+    await using output = await create(partial, file);
     const response = await requestCopy(queueFile, signal);
     if (response.statusCode !== 200)
       throw new BackupFailure(`The service could not make the copy: ${await text(response)}`);
@@ -102,12 +102,16 @@ function alreadyExists(file: string): string {
   return `${file} exists. Name another file: nothing is overwritten.`;
 }
 
-/** Creates a file that only this user can read. */
-async function create(path: string): Promise<FileHandle> {
+/**
+ * Creates a file that only this user can read.
+ *
+ * @param name the file that an error names
+ */
+async function create(path: string, name = path): Promise<FileHandle> {
   try {
     return await open(path, 'wx', 0o600);
   } catch (error) {
-    throw new BackupFailure(`${path} cannot be created: ${reasonOf(error)}.`);
+    throw new BackupFailure(`${name} cannot be created: ${systemReasonOf(error)}.`);
   }
 }
 
@@ -150,6 +154,10 @@ async function requestCopy(queueFile: string, signal: AbortSignal): Promise<Inco
     if (code === 'ENOENT' || code === 'ECONNREFUSED')
       throw new BackupFailure(
         `No service has ${resolve(queueFile)} open. Start it, or check QUEUE_URL. While it is stopped, copy the file and its -wal file instead.`,
+      );
+    if (code === 'EINVAL')
+      throw new BackupFailure(
+        `${socketPath} is too long for a socket. Move the queue to a shorter path, and change QUEUE_URL.`,
       );
     throw new BackupFailure(`The service did not respond: ${reasonOf(error)}.`);
   }

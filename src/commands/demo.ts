@@ -136,6 +136,9 @@ const PASSED_ON: readonly VariableName[] = [
   'RATE_LIMIT',
   'SMTP_CONNECTIONS',
   'ON_UNCERTAIN',
+  'RECONCILE',
+  'RECONCILE_FOR',
+  'INBOUND',
   'TEMPLATES_DIR',
   'WEBHOOK_URL',
   'WEBHOOK_SECRET',
@@ -147,8 +150,8 @@ const PASSED_ON: readonly VariableName[] = [
 ];
 
 /**
- * Returns the variables of the user's environment that apply to the demo: listening, limits,
- * templates, webhooks and the format of the log, but never an account. FROM_POLICY lets a message
+ * Returns the variables of the user's environment that apply to the demo: listening, limits, what
+ * is read from mailboxes, templates, webhooks and the format of the log, but never an account. FROM_POLICY lets a message
  * have any From. RETAIN_CONTENT lets the page show it.
  */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -161,8 +164,8 @@ function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   };
 }
 
-function accountEnvironment({ user, password, url }: Simulator): Record<string, string> {
-  return { GMAIL_USER: user, GMAIL_APP_PASSWORD: password, SMTP_URL: url };
+function accountEnvironment({ user, password, url, imap }: Simulator): Record<string, string> {
+  return { GMAIL_USER: user, GMAIL_APP_PASSWORD: password, SMTP_URL: url, IMAP_URL: imap.url };
 }
 
 function say(line: string): void {

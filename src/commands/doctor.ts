@@ -8,10 +8,11 @@ import { endNow } from '../service/shutdown.ts';
 const USAGE = `Usage: outtray doctor [--json] [--send-to ADDRESS]
 
 Checks everything that sending mail depends on, with the configuration of serve (the environment, and .env in the working directory), and
-explains how to fix each problem. Logs in once with each account, and sends nothing.
+explains how to fix each problem. Logs in once by SMTP and once by IMAP with each account, and sends nothing.
 The report ends with the problem to fix first.
   --json              print the report as JSON
-  --send-to ADDRESS   also send a real message to this address, from each account
+  --send-to ADDRESS   also send a real message to this address, from each account; if it is the account itself, read the copy by
+                      IMAP, and report who signed it and whether Gmail replaced From
 
 Exits with code 0 only if mail can be sent with every account.`;
 

@@ -59,7 +59,7 @@ export async function init(
   signal.addEventListener('abort', () => {
     // Files are written in one step, so nothing needs to be cleaned up but the terminal.
     if (process.stdin.isTTY) process.stdin.setRawMode(false);
-    endNow(EXIT_CANCELED);
+    endNow(complain('\nCanceled.', EXIT_CANCELED));
   });
   try {
     const { values: flags } = parseArgs({ args, options: OPTIONS });

@@ -365,7 +365,8 @@ export const VARIABLES = [
     default: 'hard',
     secret: false,
     required: false,
-    meaning: '`hard`: suppress addresses that Gmail refused permanently; or `never`',
+    meaning:
+      '`hard`: suppress addresses that Gmail refused permanently, or that bounced because they do not exist; or `never`',
   },
   {
     name: 'METRICS',

@@ -243,7 +243,7 @@ export const ERRORS = {
     actor: 'caller',
     title: 'Recipient suppressed',
     meaning: 'Every recipient is on the list of suppressed addresses, to which no mail is sent.',
-    hint: 'Read the reason at GET /suppressions/{email}: Gmail refused the address permanently, or a caller suppressed it. Once the address works again, call DELETE /suppressions/{email}.',
+    hint: 'Read the reason at GET /suppressions/{email}: Gmail refused the address permanently, it bounced, or a caller suppressed it. Once the address works again, call DELETE /suppressions/{email}.',
   },
   idempotency_key_reused: {
     status: 422,

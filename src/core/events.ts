@@ -1,8 +1,10 @@
 import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
+import type { BouncedRecipient, FollowUp } from './delivery/follow-up.ts';
 import type { Outcome } from './delivery/outcome.ts';
-import type { SentResult } from './ports/mailbox.ts';
+import type { MailboxFault, SentResult } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
+import type { SentMail } from './ports/sent-index.ts';
 import type { WebhookResult } from './ports/webhook-sender.ts';
 
 /**
@@ -17,11 +19,17 @@ export interface CoreEvents {
   'message.searched': [delivery: Delivery, result: SentResult];
   'message.deferred': [delivery: Delivery];
   'message.settled': [delivery: Delivery];
+  /** A mail followed a settled message into the inbox of its account. */
+  'message.followed_up': [delivery: Delivery, followUp: FollowUp];
+  /** Recipients of a message bounced that is no longer stored. */
+  'message.bounced_late': [mail: SentMail, recipients: readonly BouncedRecipient[]];
   /** `isNews`: no instance had paused it before for the same reason. */
   'account.paused': [user: string, error: DeliveryError, untilAt: number, isNews: boolean];
   'account.resumed': [user: string];
   /** Mail waits because the account has used its quota of 24 h, or all of it but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];
+  /** Looks at the mailbox of an account began to fail, fail for another reason, or work again (null). */
+  'account.mailbox': [user: string, fault: MailboxFault | null];
   /** A From domain nears the number of messages in 24 h from which Gmail's bulk rules apply. */
   'domain.near_bulk': [domain: string, messages: number];
   /** An endpoint was called. The notice is as before the call: `failures` counts earlier calls. */

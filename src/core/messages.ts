@@ -6,6 +6,7 @@ import {
   type DeliveryPatch,
   isRetryable,
   mayBecome,
+  pendingOf,
 } from './delivery/delivery.ts';
 import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import type { DeliveryChanges } from './delivery-changes.ts';
@@ -39,7 +40,7 @@ export interface Messages {
   cancel(id: string, caller: Caller): Promise<Delivery>;
   /**
    * Queues a settled message again for every recipient that did not get it, with the same
-   * Message-ID and RETRY_FOR starting over.
+   * Message-ID and RETRY_FOR starting over. Recipients that have bounced do not get it.
    *
    * @throws {AppError} `not_retryable`, `queue_full`, `shutting_down`
    */
@@ -69,6 +70,7 @@ export const ALL_MESSAGES: Omit<MessageQuery, 'limit' | 'after'> = {
   key: null,
   order: 'newest',
   statuses: null,
+  bounced: null,
   tag: null,
   recipient: null,
   createdAfter: null,
@@ -131,7 +133,9 @@ export function createMessages({ store, changes, isDraining }: MessagesDeps): Me
       return change(id, caller, { kind: 'push', afterMs: 0 }, (delivery) => {
         const { status, content } = delivery;
         if (!isRetryable(status) || content === null) throw refusal('not_retryable', delivery);
-        return advance(delivery, 'queued', resetForRetry(delivery));
+        const reset = resetForRetry(delivery);
+        if (pendingOf(reset).length === 0) throw noRecipientLeft();
+        return advance(delivery, 'queued', reset);
       });
     },
     async reschedule(id, scheduledAt, caller) {
@@ -147,7 +151,12 @@ export function createMessages({ store, changes, isDraining }: MessagesDeps): Me
 }
 
 /** Returns the changes that make a settled delivery like a new one for its remaining recipients. */
-function resetForRetry({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
+function resetForRetry({
+  status,
+  recipients,
+  expiresAt,
+  possibleDuplicate,
+}: Delivery): DeliveryPatch & Pick<Delivery, 'recipients'> {
   return {
     error: null,
     finishedAt: null,
@@ -169,6 +178,10 @@ function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
     ? 'The content of the message has been dropped: send a new message.'
     : `The message is ${status.replace('_', ' ')}.`;
   return new AppError(code, { detail });
+}
+
+function noRecipientLeft(): AppError {
+  return new AppError('not_retryable', { detail: 'Every recipient that is left has bounced.' });
 }
 
 function foreignKey(name: string): AppError {

@@ -3,7 +3,8 @@ import type { Fault } from './delivery/outcome.ts';
 import { AppError, type FieldError, joinWithin, MAX_LIST_LENGTH, summarize } from './errors.ts';
 import type { Events } from './events.ts';
 import { toMailboxKey } from './message/address.ts';
-import type { Suppression, SuppressionStore } from './ports/suppression-store.ts';
+import type { Suppression, SuppressionReason, SuppressionStore } from './ports/suppression-store.ts';
+import { isUnavailable } from './retry-until-available.ts';
 
 /**
  * Enhanced codes for a mailbox that does not exist or is disabled, from "Gmail SMTP errors and
@@ -11,7 +12,10 @@ import type { Suppression, SuppressionStore } from './ports/suppression-store.ts
  */
 const MAILBOX_GONE: readonly (string | null)[] = ['5.1.1', '5.2.1'];
 
-/** Addresses that mail is not sent to: refused permanently by Gmail, or added manually. */
+/**
+ * Addresses that mail is not sent to: refused permanently by Gmail, bounced because they do not
+ * exist, or added manually.
+ */
 export interface Suppressions extends Pick<SuppressionStore, 'get' | 'list' | 'remove'> {
   /** Returns the suppressions that apply to an account, by address as given in `emails`. */
   find(account: string, emails: readonly string[]): Promise<ReadonlyMap<string, Suppression>>;
@@ -21,6 +25,14 @@ export interface Suppressions extends Pick<SuppressionStore, 'get' | 'list' | 'r
    * @throws {AppError} `queue_full` if the store is full
    */
   add(email: string, note: string | null): Promise<Suppression>;
+  /**
+   * Adds an address that has bounced since it does not exist, for one account, if SUPPRESS is `hard`.
+   *
+   * @param smtp the reply of the receiving server
+   * @param messageId `msg_…`
+   * @throws {AppError} `queue_unavailable`
+   */
+  addBounced(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void>;
   /** Resolves when every refusal observed so far is stored. */
   drain(): Promise<void>;
 }
@@ -29,11 +41,11 @@ export interface SuppressionsDeps {
   readonly store: SuppressionStore;
   readonly events: Events;
   /**
-   * Whether addresses that Gmail refuses are stored and suppressed. Those added manually always
-   * are.
+   * Whether addresses that Gmail refuses or that bounce are stored and suppressed. Those added
+   * manually always are.
    */
   readonly suppressRefused: boolean;
-  /** Called when a refusal could not be stored. */
+  /** Called when an address could not be stored. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -62,16 +74,18 @@ export function createSuppressions({
     }
   }
 
-  function storeRefusal(
+  /** Suppresses an address for one more account. */
+  function addAccount(
     email: string,
     account: string,
+    reason: SuppressionReason,
     smtp: SmtpReply | null,
     messageId: string,
   ): Promise<void> {
     return change(email, (stored) => {
       const added = {
         email,
-        reason: 'refused',
+        reason,
         accounts: [],
         smtp,
         messageId,
@@ -96,7 +110,9 @@ export function createSuppressions({
       if (delivery.test) return;
       for (const { email, fault } of refused) {
         if (!isMailboxGone(fault)) continue;
-        const write = storeRefusal(email, attempt.account, fault.error.smtp, delivery.id).catch(onError);
+        const write = addAccount(email, attempt.account, 'refused', fault.error.smtp, delivery.id).catch(
+          onError,
+        );
         pendingWrites.add(write);
         void write.then(() => pendingWrites.delete(write));
       }
@@ -129,6 +145,15 @@ export function createSuppressions({
       } as const;
       await change(email, () => suppression);
       return suppression;
+    },
+    async addBounced(email, account, smtp, messageId) {
+      if (!suppressRefused) return;
+      try {
+        await addAccount(email, account, 'bounce', smtp, messageId);
+      } catch (error) {
+        if (isUnavailable(error)) throw error;
+        onError(error);
+      }
     },
     get: (email) => store.get(email),
     list: (query) => store.list(query),
@@ -184,9 +209,10 @@ function errorsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppression
 function explain({ email, reason, smtp, createdAt }: Suppression): string {
   const reply = smtp ? ` (${[smtp.code, smtp.enhanced].filter(Boolean).join(' ')})` : '';
   const since = new Date(createdAt).toISOString();
-  const why =
-    reason === 'manual'
-      ? `${email} was added manually on ${since}`
-      : `Gmail permanently refused ${email} on ${since}${reply}`;
+  const why = {
+    manual: `${email} was added manually on ${since}`,
+    refused: `Gmail permanently refused ${email} on ${since}${reply}`,
+    bounce: `Mail to ${email} bounced on ${since}${reply}`,
+  }[reason];
   return `${why}. To send to it again, DELETE /suppressions/${encodeURIComponent(email)}.`;
 }

@@ -222,6 +222,30 @@ export const TROUBLESHOOTING = [
     fix: ERRORS.oauth_failed.hint,
   },
   {
+    id: 'imap_login_refused',
+    symptom: 'The login works by SMTP, and is refused by IMAP',
+    seenAs: 'a warning on the IMAP line; `AUTHENTICATIONFAILED`',
+    fix: ERRORS.imap_login_refused.hint,
+  },
+  {
+    id: 'imap_disabled',
+    symptom: 'IMAP is turned off for the account, or shows no Sent Mail',
+    seenAs: '`IMAP access is disabled for your domain`',
+    fix: ERRORS.imap_disabled.hint,
+  },
+  {
+    id: 'imap_scope_missing',
+    symptom: 'The access token is not valid for IMAP',
+    seenAs: 'a warning on the IMAP line',
+    fix: ERRORS.imap_scope_missing.hint,
+  },
+  {
+    id: 'imap_unavailable',
+    symptom: 'The IMAP server cannot be reached',
+    seenAs: 'a warning on the IMAP line; `ECONNREFUSED`, `Too many simultaneous connections`',
+    fix: ERRORS.imap_unavailable.hint,
+  },
+  {
     id: 'consent_denied',
     symptom: 'Google reports that access was denied',
     seenAs: '`access_denied`',
@@ -340,6 +364,12 @@ export const TROUBLESHOOTING = [
     symptom: 'The From domain has no DKIM key of Google',
     seenAs: 'the DKIM line; `gappssmtp.com` as the signer of delivered mail',
     fix: 'In the Google Admin console (Apps, Google Workspace, Gmail, Authenticate email), generate a key, add it as a TXT record at google._domainkey, then start authentication. If Workspace uses another prefix than "google", this line does not apply.',
+  },
+  {
+    id: 'dkim_not_started',
+    symptom: 'Gmail signs mail of the domain as gappssmtp.com',
+    seenAs: 'the Signature line of `outtray doctor --send-to` yourself',
+    fix: 'In the Google Admin console (Apps, Google Workspace, Gmail, Authenticate email), select the domain and press Start authentication, once its key is in DNS. It can take 48 hours to work.',
   },
   {
     id: 'dkim_revoked',

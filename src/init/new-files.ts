@@ -11,6 +11,7 @@ import {
   openSync,
   rmdirSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -33,16 +34,20 @@ const FOLDER_MODE = 0o700;
  * @throws {InvalidValue} naming the file or folder, with the fix
  */
 export function checkNewFiles(paths: readonly string[]): void {
+  const folders = new Set(paths.map((path) => dirname(path)));
+  for (const folder of folders) checkFolder(folder);
   const existing = paths.filter(exists);
   if (existing.length > 0)
     throw new InvalidValue(
       `${existing.map((path) => resolve(path)).join(' and ')} already ${existing.length > 1 ? 'exist' : 'exists'}, and nothing is overwritten. Remove or rename ${existing.length > 1 ? 'them' : 'it'}, or run this in another directory.`,
     );
-  for (const folder of new Set(paths.map((path) => dirname(path)))) checkFolder(folder);
 }
 
 function checkFolder(folder: string): void {
   if (folder !== '.' && !exists(folder)) return;
+  const stats = statSync(folder, { throwIfNoEntry: false });
+  if (!stats?.isDirectory())
+    throw new InvalidValue(`${resolve(folder)} is not a directory. Remove or rename it.`);
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
@@ -50,8 +55,7 @@ function checkFolder(folder: string): void {
       `${resolve(folder)} cannot be written: ${reasonOf(error)}. Run this in a directory that you own.`,
     );
   }
-  const { mode } = lstatSync(folder);
-  if (folder !== '.' && (mode & 0o077) !== 0)
+  if (folder !== '.' && (stats.mode & 0o077) !== 0)
     throw new InvalidValue(
       `Other users of this machine can read ${resolve(folder)}. Close it first: chmod 700 ${folder}`,
     );

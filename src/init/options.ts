@@ -1,8 +1,11 @@
 import { z } from 'zod';
+import { variableOf } from '../config/accounts-config.ts';
 import { type Environment, findUncheckedTls, isSet, readSettings } from '../config/environment.ts';
+import { LOGIN_FIELDS } from '../config/login-config.ts';
 import { optional, parseSettings } from '../config/setting-schema.ts';
 import { logsIn, parseSmtpUrl, type SmtpServer } from '../config/smtp-url.ts';
 import { InvalidValue, parseEhloName, parseEmailSetting } from '../config/value-parsers.ts';
+import { isPersonalGmail } from '../core/message/address.ts';
 
 /** The command line of `outtray init`. */
 export interface InitFlags {
@@ -39,8 +42,12 @@ const variables = z.object({
   SMTP_EHLO_NAME: optional(parseEhloName),
 });
 
-/** Variables that would win over what init writes. */
-const REPLACED = ['API_KEYS', 'GMAIL_ACCOUNTS'] as const;
+/** Variables that would win over what init writes, or contradict it. */
+const REPLACED = [
+  'API_KEYS',
+  'GMAIL_ACCOUNTS',
+  ...LOGIN_FIELDS.filter((field) => field !== 'app_password').map(variableOf),
+] as const;
 
 /**
  * Combines the command line with the environment.
@@ -113,6 +120,11 @@ function checkLogin(kind: LoginKind, flags: InitFlags, servers: InitOptions['ser
         ? 'SMTP_URL: A server in it takes a login. Remove it, or append ?login=none to each server.'
         : 'SMTP_URL: No server in it takes a login. Remove it, or use --relay.',
     );
+}
+
+/** Whether the account can log in this way. The relay and service accounts are for a Workspace. */
+export function isFor(kind: LoginKind, user: string): boolean {
+  return !isPersonalGmail(user) || kind === 'app_password' || kind === 'oauth';
 }
 
 /** Whether an account with this login can use the servers. */

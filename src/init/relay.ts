@@ -13,7 +13,7 @@ export async function useRelay(context: LoginContext): Promise<Settings> {
     const trial = await tryLogin(user, null, { servers, ehloName: options.ehloName });
     if (trial.kind === 'accepted') print(`${trial.server} accepts it.`);
     else {
-      print(trial.kind === 'refused' ? 'It does not.' : 'No server can be reached.');
+      print(trial.kind === 'refused' ? 'It does not.' : 'No server can be used.');
       printFailures(trial.failures, { print });
     }
     if (isUsable(trial, terminal))

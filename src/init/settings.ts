@@ -5,15 +5,26 @@ import { InvalidValue } from '../config/value-parsers.ts';
 /** Variables in the order in which they are written. */
 export type Settings = Readonly<Record<string, string>>;
 
-/** Variables that decide where the service listens, and which servers the checks reached. */
-const CARRIED = ['HOST', 'PORT', 'SMTP_URL', 'SMTP_EHLO_NAME', 'GMAIL_OAUTH_TOKEN_URL'] as const;
+/** Variables that decide which servers the checks reached. */
+const SERVERS = ['SMTP_URL', 'SMTP_EHLO_NAME', 'GMAIL_OAUTH_TOKEN_URL'] as const;
+/** Variables that decide where the service listens. */
+const LISTENER = ['HOST', 'PORT'] as const;
 const EXTRA_CA = 'NODE_EXTRA_CA_CERTS';
 
 /** Returns the variables of the environment without which the service would differ from the checks. */
 export function carriedSettings(env: Environment): Settings {
-  const carried = CARRIED.map((name) => [name, env[name]?.trim() ?? '']).filter(([, value]) => value !== '');
   const ca = env[EXTRA_CA] ? { [EXTRA_CA]: resolve(env[EXTRA_CA]) } : {};
-  return { ...Object.fromEntries(carried), ...ca };
+  return { ...pick(LISTENER, env), ...carriedToContainer(env), ...ca };
+}
+
+/** Like `carriedSettings`, without the variables that name something of this machine. */
+export function carriedToContainer(env: Environment): Settings {
+  return pick(SERVERS, env);
+}
+
+function pick(names: readonly string[], env: Environment): Settings {
+  const set = names.map((name) => [name, env[name]?.trim() ?? '']).filter(([, value]) => value !== '');
+  return Object.fromEntries(set);
 }
 
 /** Formats a `.env` file. A shell, Outtray and Docker Compose read the same values from it. */

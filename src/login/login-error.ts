@@ -1,4 +1,4 @@
-import { toOneLine } from '../adapters/mail-server/one-line.ts';
+import { toOneLine } from '../core/delivery/one-line.ts';
 import { fixOf, type TroubleshootingId } from '../doctor/troubleshooting.ts';
 
 /** Why no login was obtained. The message is one line without a secret. */

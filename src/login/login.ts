@@ -43,6 +43,8 @@ export async function logInByConsent(login: ConsentLogin, io: LoginIo): Promise<
   const trial = await tryLogin(user, toGrantCredentials(grant, tokenUrl), login);
   printTrial(trial, user, io);
   if (trial.kind === 'refused') return trial;
+  // Another login may have written it while this one waited for consent.
+  await checkTarget(file, user);
   await writeLoginFile(file, grant);
   io.print(`Wrote ${file}.`);
   if (endsAt !== null) io.print(`Warning: this login ends on ${toIso(endsAt)}. ${fixOf('consent_testing')}`);
@@ -74,7 +76,7 @@ export function printTrial(trial: Trial, user: string, io: Pick<LoginIo, 'print'
     return;
   }
   io.print(
-    trial.kind === 'refused' ? 'The login failed.' : 'The login was not tried: no server can be reached.',
+    trial.kind === 'refused' ? 'The login failed.' : 'The login was not tried: no server can be used.',
   );
   printFailures(trial.failures, io);
 }

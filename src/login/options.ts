@@ -49,6 +49,7 @@ type Values = z.infer<typeof variables>;
  * @throws {LoginError} if the client is for web applications
  */
 export function readLoginOptions(flags: LoginFlags, env: Environment): LoginOptions {
+  checkCombination(flags);
   const { values, problems } = parseSettings(variables, overrideSettings(readSettings(env), flags));
   if (values === null)
     throw new InvalidValue(problems.map(({ variable, message }) => `${variable}: ${message}`).join('\n'));
@@ -78,6 +79,23 @@ export function readLoginOptions(flags: LoginFlags, env: Environment): LoginOpti
     port: flags.port === undefined ? 0 : parsePort(flags.port),
     servers,
   };
+}
+
+/** Options that an option makes meaningless. */
+const EXCLUDED = {
+  'service-account': ['client-file', 'client-id', 'client-secret', 'out', 'paste', 'port'],
+  'client-file': ['client-id', 'client-secret'],
+  paste: ['port'],
+} as const satisfies Partial<Record<keyof LoginFlags, readonly (keyof LoginFlags)[]>>;
+
+/** @throws {InvalidValue} naming two options of which one would be ignored */
+function checkCombination(flags: LoginFlags): void {
+  for (const [option, others] of Object.entries(EXCLUDED)) {
+    if (!flags[option as keyof typeof EXCLUDED]) continue;
+    const other = others.find((name) => flags[name] !== undefined);
+    if (other !== undefined)
+      throw new InvalidValue(`--${option} and --${other} cannot be combined: remove one of them.`);
+  }
 }
 
 function overrideSettings(settings: Settings, flags: LoginFlags): Settings {

@@ -79,7 +79,7 @@ function instructions(
       `  ${url}`,
       `The browser then fails to load a page at ${redirectUri}. Paste the whole address of that page here:`,
     ].join('\n\n');
-  const waiting = 'Waiting for the response. If this machine has no browser, use outtray login --paste.';
+  const waiting = 'Waiting for the response. If this machine has no browser, press Ctrl-C and add --paste.';
   return [
     `Open this page in a browser on this machine, and grant access as ${user}:`,
     `  ${startUrl}`,

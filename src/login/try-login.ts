@@ -9,7 +9,7 @@ import { NETWORK_DEFAULTS, type NetworkOptions } from '../doctor/net/sockets.ts'
 
 /**
  * How a login ended. `refused`: no token was issued, or the server refused it. `not_tried`: no
- * server can be reached. Both name the checks that failed.
+ * server can be reached, or TLS or EHLO fails. Both name the checks that failed.
  */
 export type Trial =
   | { readonly kind: 'accepted'; readonly server: string }

@@ -69,7 +69,9 @@ export async function openBackupSocket({
     await rm(path, { force: true });
     await listenPrivately(server, path);
   } catch (error) {
-    logger.warn({ reason: reasonOf(error) }, 'outtray backup is not available');
+    const isTooLong = (error as NodeJS.ErrnoException).code === 'EINVAL';
+    const reason = isTooLong ? `${path} is too long for a socket` : reasonOf(error);
+    logger.warn({ reason }, 'outtray backup is not available');
     return null;
   }
   server.unref();

@@ -16,6 +16,7 @@ import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
 import { createGmailVolume } from '../core/gmail-volume.ts';
+import { startSentIndexWriter } from '../core/inbound/sent-index-writer.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
 import type { Backend } from '../core/ports/backend.ts';
@@ -121,6 +122,14 @@ export async function openParts({
     sharedState,
     onError: (err) => logger.error({ err }, 'messages to Gmail could not be counted'),
   });
+  const sentIndexWriter =
+    config.mailbox.inbound === 'off'
+      ? null
+      : startSentIndexWriter({
+          events,
+          sentIndex: backend.sentIndex,
+          onError: (err) => logger.error({ err }, 'sent messages could not be added to the index'),
+        });
   const doctorReports = createDoctorReports(() =>
     doctor({
       isLoginLocked: accounts.isLoginLocked,
@@ -150,6 +159,7 @@ export async function openParts({
     webhooks,
     alerts,
     gmailVolume,
+    sentIndexWriter,
     doctorReports,
     backupSocket,
     waiters,

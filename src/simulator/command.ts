@@ -46,6 +46,13 @@ const OPTIONS = {
 /** An invalid command line. */
 class UsageError extends Error {}
 
+/** Where it prints. */
+export interface SimulatorOutput {
+  out(line: string): void;
+  /** Receives the reason if it cannot start. */
+  err(line: string): void;
+}
+
 /**
  * Runs `outtray simulator` until the signal is aborted.
  *
@@ -53,7 +60,7 @@ class UsageError extends Error {}
  */
 export async function runSimulator(
   args: string[],
-  out: (line: string) => void,
+  { out, err }: SimulatorOutput,
   signal: AbortSignal,
 ): Promise<number> {
   try {
@@ -68,7 +75,7 @@ export async function runSimulator(
     if (!signal.aborted) await once(signal, 'abort');
     return 0;
   } catch (error) {
-    out(error instanceof Error ? error.message : String(error));
+    err(error instanceof Error ? error.message : String(error));
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -144,7 +151,7 @@ function introduction(
   const scripted = (name: string, summary: string) =>
     `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
   return [
-    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, IMAP on port ${imap.port}, received messages at ${httpUrl}/messages`,
+    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, received messages at ${httpUrl}/messages, IMAP on port ${imap.port}`,
     '',
     ...(relayDomains.length > 0
       ? relaySettings(url, relayDomains)

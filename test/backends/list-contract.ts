@@ -12,9 +12,11 @@ import {
   type DeliveryQuery,
   matchesQuery,
 } from '../../src/core/delivery/delivery-query.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
 import { aDelivery } from '../helpers/delivery.ts';
+import { aBounce, aReported } from '../helpers/inbound.ts';
 import type { BackendLimits } from './backend-contract.ts';
 
 const LIMITS: BackendLimits = { maxMessages: 1000, maxBytes: 1e7, retainMs: 600_000 };
@@ -46,11 +48,13 @@ const emails = rarely('ada@example.com', 'Bob@Example.com', 'grace@example.com')
 const owners = rarely('crm', 'shop', 'billing');
 interface Seed extends Pick<Delivery, 'owner' | 'tags' | 'createdAt' | 'scheduledAt'> {
   readonly emails: readonly string[];
+  readonly bounces: boolean;
 }
 const seeds: fc.Arbitrary<Seed> = fc.record({
   owner: owners,
   tags,
   emails: fc.array(emails, { minLength: 1, maxLength: 2 }),
+  bounces: rarely(false, true),
   createdAt: fc.nat(TIMES),
   scheduledAt: fc.option(fc.nat(3 * TIMES)),
 });
@@ -66,6 +70,7 @@ type Query = Omit<DeliveryQuery, 'after'>;
 const queries: fc.Arbitrary<Query> = fc.record({
   owner: optional(fc.constantFrom('crm', 'shop', 'nobody')),
   statuses: optional(fc.uniqueArray(fc.constantFrom(...STATUSES), { minLength: 1, maxLength: 3 })),
+  bounced: optional(fc.boolean()),
   waitingAt: optional(fc.nat(3 * TIMES)),
   tag: optional(fc.constantFrom('flow', 'flow:a', 'flow:b', 'region:eu', 'none')),
   recipient: optional(fc.constantFrom('ada@example.com', 'bob@example.com', 'none@example.com')),
@@ -104,13 +109,19 @@ function matchesOf(stored: readonly Delivery[], query: Query): string[] {
     .map(({ id }) => id);
 }
 
-/** Stores deliveries and changes them until they have the wanted status. */
+const bounceOf = ({ recipients }: Delivery) =>
+  aBounce({ recipients: recipients.slice(0, 1).map(({ email }) => aReported({ email })) });
+
+/**
+ * Stores deliveries and changes them until they have the wanted status. Some bounce whenever they
+ * settle, also before they are retried.
+ */
 async function fill(
   store: DeliveryStore,
   wanted: readonly (readonly [seed: Seed, status: Status])[],
 ): Promise<Delivery[]> {
   return Promise.all(
-    wanted.map(async ([{ emails: to, scheduledAt, ...seed }, status]) => {
+    wanted.map(async ([{ emails: to, bounces, scheduledAt, ...seed }, status]) => {
       const recipients = to.map((email) => ({ email, status: 'pending', smtp: null }) as const);
       const isScheduled = status === 'scheduled';
       let delivery = aDelivery({
@@ -124,6 +135,10 @@ async function fill(
         const changed = advance(delivery, next, isSettled(next) ? { finishedAt: Date.now() } : {});
         expect(await store.update(delivery, changed)).toBe(true);
         delivery = changed;
+        const applied = bounces && isSettled(next) ? applyInbound(delivery, bounceOf(delivery)) : null;
+        if (applied === null) continue;
+        expect(await store.update(delivery, applied.delivery)).toBe(true);
+        delivery = applied.delivery;
       }
       return delivery;
     }),

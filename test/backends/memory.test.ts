@@ -8,6 +8,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend-contract.ts';
+import { followUpContract } from './follow-up-contract.ts';
 import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { listContract } from './list-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
@@ -23,6 +24,7 @@ async function open(limits: BackendLimits): Promise<Backend> {
 }
 
 backendContract('memory', open);
+followUpContract('memory', open);
 listContract('memory', open);
 statsContract('memory', open);
 outboxContract('memory', (limits) => open(limits));

@@ -44,6 +44,22 @@ export function multiInstanceContract(name: string, start: () => Promise<Shared>
 
   describe(`the shared queue of ${name}`, () => {
     test(
+      'wakes the takers of another instance for new deliveries, each time that they have taken all',
+      withTwo({}, async ({ one, other }) => {
+        const startedAt = performance.now();
+        for (let round = 0; round < 3; round += 1) {
+          const taking = [other.queue.take(NOW.channel, NEVER), other.queue.take(NOW.channel, NEVER)];
+          const deliveries = [aDelivery({ account: NOW.channel }), aDelivery({ account: NOW.channel })];
+          for (const delivery of deliveries) await one.store.insert(delivery);
+          const taken = await Promise.all(taking);
+          expect(taken.toSorted()).toEqual(deliveries.map(({ id }) => id).toSorted());
+          for (const id of taken) await other.queue.done(id, NOW.channel);
+        }
+        // Less than the interval at which takers look without being woken.
+        expect(performance.now() - startedAt).toBeLessThan(4000);
+      }),
+    );
+    test(
       'returns each id to one instance only',
       withTwo({}, async ({ one, other }) => {
         const ids = Array.from({ length: 200 }, (_, i) => `id-${i}`);

@@ -5,15 +5,18 @@ import { KEYS } from '../../src/adapters/redis/keys.ts';
 import { ROW_BYTES } from '../../src/adapters/redis/store/search-rows.ts';
 import { advance, type Delivery } from '../../src/core/delivery/delivery.ts';
 import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { ALL_MESSAGES } from '../../src/core/messages.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import { HOUR } from '../../src/core/time.ts';
 import { addUsage } from '../../src/core/usage.ts';
 import { aDelivery } from '../helpers/delivery.ts';
+import { aBounce } from '../helpers/inbound.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
+import { followUpContract } from './follow-up-contract.ts';
 import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { listContract } from './list-contract.ts';
 import { multiInstanceContract } from './multi-instance-contract.ts';
@@ -63,6 +66,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onAvailabilityChange() {} });
 
   backendContract('redis', open);
+  followUpContract('redis', open);
   listContract('redis', open);
   statsContract('redis', open);
   outboxContract('redis', open);
@@ -138,6 +142,22 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       await backend.close();
     }
     await former.close();
+  });
+
+  test('counts a delivery once that settled and then bounced, also when all are counted', async () => {
+    const next = await newDatabase();
+    const first = await next();
+    const delivery = aDelivery();
+    const expired = advance(delivery, 'expired', { finishedAt: NOON });
+    const bounced = applyInbound(expired, aBounce())?.delivery ?? expired;
+    await first.store.insert(delivery);
+    await first.store.update(delivery, expired);
+    expect(await first.store.update(expired, bounced)).toBe(true);
+    await first.client.del(KEYS.areCounted);
+    const second = await next();
+    await vi.waitFor(async () => expect(await second.client.exists(KEYS.areCounted)).toBe(1), SOON);
+    expect((await second.store.stats(null, NOON)).byHour.at(-1)).toMatchObject({ failed: 1 });
+    await Promise.all([first.close(), second.close()]);
   });
 
   test('counts again what an instance of a version without numbers has changed', async () => {

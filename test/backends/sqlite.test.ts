@@ -13,6 +13,7 @@ import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
+import { followUpContract } from './follow-up-contract.ts';
 import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { listContract } from './list-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
@@ -64,6 +65,7 @@ async function newSuppressions(): Promise<Backend['suppressions']> {
 }
 
 backendContract('sqlite', async (limits) => (await createStorage()).open(limits));
+followUpContract('sqlite', async (limits) => (await createStorage()).open(limits));
 listContract('sqlite', async (limits) => (await createStorage()).open(limits));
 statsContract('sqlite', async (limits) => (await createStorage()).open(limits));
 outboxContract('sqlite', async (limits) => (await createStorage()).open(limits));

@@ -26,7 +26,7 @@ export async function startReceiver(seed: string): Promise<Receiver> {
       const fails = random() < FAILING;
       const { type, timestamp, sequence, data } = JSON.parse(body);
       const eventId = String(headers['webhook-id']);
-      if (!fails && sequence === undefined) accountEvents.push({ eventId, type, timestamp });
+      if (!fails && sequence === undefined) accountEvents.push({ eventId, type, timestamp, code: data.code });
       else if (!fails) reported.push({ eventId, type, sequence, message: data.id });
       response.writeHead(fails ? 503 : 204).end();
     },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { ERRORS } from '../../src/core/errors.ts';
+import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
 import {
+  type AccountEvent,
   type ClientRequest,
   type Copy,
   type Evidence,
@@ -63,12 +64,13 @@ const reported = (patch: Partial<ReportedEvent> = {}): ReportedEvent => ({
   ...patch,
 });
 
-/** Events of the account of these types, one a second. */
-const accountEvents = (...types: string[]) =>
-  types.map((type, i) => ({
+/** Events of the account, one a second: it was paused for these reasons, or resumed. */
+const accountEvents = (...reasons: (ErrorCode | 'resumed')[]): AccountEvent[] =>
+  reasons.map((reason, i) => ({
     eventId: `evt_${i}`,
-    type: `account.${type}`,
+    type: reason === 'resumed' ? 'account.resumed' : 'account.paused',
     timestamp: new Date(i * 1000).toISOString(),
+    code: reason === 'resumed' ? null : reason,
   }));
 
 /**
@@ -132,14 +134,24 @@ describe('findViolations accepts', () => {
     [
       'an account that was paused and resumed, reported out of order and repeatedly',
       evidence(shown(), {
-        accountEvents: [1, 0, 1].flatMap((i) => accountEvents('paused', 'resumed')[i] ?? []),
+        accountEvents: [1, 0, 1].flatMap((i) => accountEvents('bad_credentials', 'resumed')[i] ?? []),
       }),
     ],
     [
       'an account that is still paused',
       evidence(shown(), {
-        accountEvents: accountEvents('paused', 'resumed', 'paused'),
+        accountEvents: accountEvents('bad_credentials', 'resumed', 'bad_credentials'),
         isPaused: true,
+      }),
+    ],
+    [
+      'an account that was paused for a second reason and resumed once',
+      evidence(shown(), { accountEvents: accountEvents('connection_lost', 'bad_credentials', 'resumed') }),
+    ],
+    [
+      'two instances that were paused and resumed',
+      evidence(shown(), {
+        accountEvents: accountEvents('connection_lost', 'connection_lost', 'resumed', 'resumed'),
       }),
     ],
   ])('%s', (_, all) => {
@@ -241,12 +253,17 @@ describe('findViolations reports', () => {
     ],
     [
       'a pause of the account that no webhook reported',
-      evidence(shown(), { accountEvents: accountEvents('paused', 'resumed', 'resumed') }),
-      /^the account had the events account.paused, account.resumed, account.resumed$/,
+      evidence(shown(), { accountEvents: accountEvents('bad_credentials', 'resumed', 'resumed') }),
+      /^the account was resumed once more than it was paused$/,
+    ],
+    [
+      'a resumption of the account that no webhook reported',
+      evidence(shown(), { accountEvents: accountEvents('bad_credentials', 'bad_credentials', 'resumed') }),
+      /^the account was paused twice for bad_credentials$/,
     ],
     [
       'the latest pause of the account that no webhook reported',
-      evidence(shown(), { accountEvents: accountEvents('paused', 'resumed'), isPaused: true }),
+      evidence(shown(), { accountEvents: accountEvents('bad_credentials', 'resumed'), isPaused: true }),
       /^the last event of the account is account.resumed, not account.paused$/,
     ],
     [

@@ -116,7 +116,7 @@ describe.concurrent('outtray backup', () => {
     const missing = join(folder.path, 'missing', 'copy.db');
     expect(await backUp(folder.env, missing)).toMatchObject({
       code: 1,
-      err: expect.stringContaining('cannot be created'),
+      err: `${missing} cannot be created: no such file or directory.\n`,
     });
   });
 
@@ -131,6 +131,7 @@ describe.concurrent('outtray backup', () => {
     ['no service runs', 'sqlite:queue.db', 1, 'No service has '],
     ['the queue is in memory', 'memory:', 1, 'The queue is in memory'],
     ['the queue is in Redis', 'redis://:secret@127.0.0.1:9/0', 1, 'The queue is in Redis'],
+    ['the path of the socket is too long', `sqlite:/${'x'.repeat(120)}`, 1, 'is too long for a socket'],
     ['QUEUE_URL is invalid', 'queue.db', 2, 'QUEUE_URL: It must be memory:'],
   ])('exits with a reason if %s', async (_, url, code, reason) => {
     await using folder = await openFolder();

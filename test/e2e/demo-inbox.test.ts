@@ -13,6 +13,12 @@ test('the demo ends its output with a link that has its key in the fragment', as
   expect((await get('demo/inbox')).status).toBe(200);
 });
 
+test('the demo reads the mailbox of the simulator', async () => {
+  const { get } = await startDemo();
+  const { checks } = (await (await get('doctor')).json()) as { checks: { id: string; status: string }[] };
+  expect(checks.find(({ id }) => id === 'imap')).toMatchObject({ status: 'pass' });
+});
+
 test('the inbox of the demo has what the simulator received, newest first', async () => {
   const { inbox, send } = await startDemo();
   await send({

@@ -55,6 +55,8 @@ const [manyAfter, manyAfterHosts] = including(
   `include:_spf.google.com ${'include:s0.seven.test '.repeat(7)}~all`,
 );
 
+const GOOGLE_IP6 = [1, 2, 3].map((n) => `ip6:2001:4860:${n}::/56`).join(' ');
+
 const RECORDS = [
   ...domain('ok'),
   ...domain(
@@ -82,6 +84,18 @@ const RECORDS = [
   ...domain('macros', { spf: 'v=spf1 include:%{d}._spf.vendor.test ~all' }),
   ...domain('asking-servfail', { spf: 'v=spf1 include:servfail.test include:_spf.google.com ~all' }),
   ...domain('own-hosts', { spf: 'v=spf1 ip4:198.51.100.0/24 ip6:2001:db8::/32 -all' }),
+  ...domain(
+    'flattened',
+    { spf: 'v=spf1 include:flat.test -all' },
+    txt(
+      'flat',
+      `v=spf1 ip4:198.51.100.7 ip4:203.0.2.0/23 ip4:203.0.1.128/25 ip4:203.0.1.0/25 ${GOOGLE_IP6} -all`,
+    ),
+  ),
+  ...domain('half-flattened', { spf: `v=spf1 ip4:203.0.1.0/24 ${GOOGLE_IP6} ~all` }),
+  ...domain('softly-flattened', { spf: `v=spf1 ?ip4:203.0.0.0/16 ${GOOGLE_IP6} ~all` }),
+  ...domain('softly-included', { spf: 'v=spf1 ?include:flat.test ~all' }),
+  ...domain('everybody', { spf: 'v=spf1 +all' }),
   ...domain('bad-network', { spf: 'v=spf1 ip4:192.0.2 include:_spf.google.com -all' }),
   ...domain('no-space', { spf: 'v=spf1:include:_spf.google.com ~all' }),
   ...domain('no-dkim', { dkim: null }),
@@ -104,14 +118,18 @@ const RECORDS = [
   ...domain('suffix', { dmarc: 'v=DMARC1; p=none; sp=quarantine; psd=y' }),
   ...domain('below.suffix', { dmarc: null }),
   ...domain('unsigned', { spf: null, dkim: null }),
+  ...domain('lame', { dkim: null, dmarc: null }),
+  ...domain('news.lame', { dkim: null, dmarc: null }),
+  ...domain('own.lame', { dkim: null, dmarc: 'v=DMARC1; p=reject' }),
   ...domain('internal', { spf: null, dkim: null, dmarc: null }, 'internal IN A 10.0.0.5'),
 ].join('\n');
 
 const ZONES = {
   test: RECORDS,
   'servfail.test': null,
+  '_dmarc.lame.test': null,
   '_spf.google.com': [1, 2, 3].reduce(
-    (text, n) => `${text}\nn${n} IN TXT "v=spf1 ip4:192.0.2.${n} ~all"`,
+    (text, n) => `${text}\nn${n} IN TXT "v=spf1 ip4:203.0.${n}.0/24 ip6:2001:4860:${n}::/56 ~all"`,
     '@ IN TXT "v=spf1 include:n1._spf.google.com include:n2._spf.google.com include:n3._spf.google.com ~all"',
   ),
 };
@@ -164,6 +182,11 @@ describe.skipIf(!hasBind)('the doctor for domains (with bind9)', () => {
     ['after', 'warn spf_too_many_lookups', 'it includes _spf.google.com, but the record needs more than 10'],
     ['voids', 'warn spf_too_many_lookups', 'more than 2 names in the record do not exist'],
     ['macros', 'skip', 'macros'],
+    ['flattened', 'pass', 'it lists the addresses of _spf.google.com, which Google can change'],
+    ['half-flattened', 'warn spf_google_missing', 'lists only some addresses of _spf.google.com'],
+    ['softly-flattened', 'skip', 'some of them without "+"'],
+    ['softly-included', 'skip', 'some of them without "+"'],
+    ['everybody', 'warn spf_google_missing', 'the result is pass'],
     ['own-hosts', 'warn spf_google_missing', 'the result is fail'],
     ['bad-network', 'warn spf_invalid', '"ip4:192.0.2"'],
     ['no-space', 'warn spf_invalid', 'does not begin with "v=spf1 "'],
@@ -217,6 +240,20 @@ describe.skipIf(!hasBind)('the doctor for domains (with bind9)', () => {
       'bot@strict.test',
       'warn dmarc_unaligned',
       'receivers quarantine it (p=quarantine)',
+    ],
+    [
+      'a domain whose policy cannot be read',
+      'bot@news.lame.test',
+      'bot@lame.test',
+      'skip',
+      'a record that could not be read',
+    ],
+    [
+      'an account whose organizational domain cannot be read',
+      'bot@own.lame.test',
+      'bot@lame.test',
+      'skip',
+      'a record that could not be read',
     ],
     [
       'a domain of another organization',

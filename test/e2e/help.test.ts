@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest';
 import { run } from '../helpers/process.ts';
 
+test.each([['-h'], ['serve', '-h']])('-h is short for --help: %s', async (...args) => {
+  await using help = run(args);
+  expect(await help.ended).toBe(0);
+  expect(help.output().out).toMatch(/^Usage: outtray/);
+});
+
 test('every command that the usage lists prints its own usage with --help, and exits with code 0', async () => {
   await using usage = run(['--help']);
   expect(await usage.ended).toBe(0);

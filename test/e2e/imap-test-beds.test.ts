@@ -31,7 +31,7 @@ describe.skipIf(!hasImapDovecot)(
   () => {
     test('has the copies that the submission server files after its delay', async () => {
       await using dovecot = await startImapDovecot();
-      await using server = await startFilingServer(dovecot, { delayMs: 100 });
+      await using server = await startFilingServer(dovecot, { delayMs: 60_000 });
       await using client = await openClient(dovecot);
       const sent = (await client.list()).find(({ specialUse }) => specialUse === '\\Sent');
       expect(sent?.path).toBe(dovecot.sentName);
@@ -43,14 +43,13 @@ describe.skipIf(!hasImapDovecot)(
           servers: [{ host: 'localhost', port: server.port, tls: 'implicit' }],
         },
       );
-      const startedAt = performance.now();
       expect(await transport.send()).toMatchObject({ fault: null });
-      expect(server.accepted).toHaveLength(1);
-      await vi.waitFor(() => expect(server.filed).toEqual(server.accepted), 10_000);
-      expect(performance.now() - startedAt).toBeGreaterThan(100);
+      server.setDelay(10);
+      expect(await transport.send()).toMatchObject({ fault: null });
+      await vi.waitFor(() => expect(server.filed).toEqual([server.accepted[1]]), 10_000);
       await client.noop();
       const mails = await client.fetchAll('1:*', { envelope: true, internalDate: true });
-      expect(mails.map(({ envelope }) => envelope?.messageId)).toEqual(server.accepted);
+      expect(mails.map(({ envelope }) => envelope?.messageId)).toEqual(server.filed);
     });
 
     test('files each user’s mail separately, with INTERNALDATE', async () => {

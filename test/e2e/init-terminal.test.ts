@@ -134,6 +134,7 @@ describe.runIf(hasScript).concurrent('outtray init in a terminal (skipped withou
     await terminal.saw(/paste its address here:\n/);
     terminal.type(CTRL_C);
     expect(await terminal.ended).toBe(130);
+    expect(terminal.screen()).toContain('Canceled.');
     expect(folder.created()).toEqual([]);
   });
 });

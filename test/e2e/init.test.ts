@@ -148,7 +148,7 @@ describe.concurrent('outtray init without a terminal', () => {
     const args = ['--user', gmail.user, '--app-password-file', folder.passwordFile];
     await using running = init(args, { env: { SMTP_URL } });
     const { code, out } = await ended(running);
-    expect(out).toContain('The login was not tried: no server can be reached.');
+    expect(out).toContain('The login was not tried: no server can be used.');
     expect(out).toContain('Mail cannot be sent');
     expect(code).toBe(1);
     expect(folder.created()).toEqual(['.env']);
@@ -178,7 +178,8 @@ describe.concurrent('outtray init without a terminal', () => {
     ]);
     expect(folder.read('secrets/gmail_app_password')).toBe(gmail.password);
     expect(folder.read('secrets/api_keys')).toMatch(/^default:\w{48}$/);
-    expect(folder.read('.env')).toMatch(/^# .*\nGMAIL_USER=\S+\n$/);
+    // The container has its own HOST, PORT and file of certificates.
+    expect(folder.read('.env')).toMatch(/^# .*\nGMAIL_USER=\S+\nSMTP_URL=smtp\S+\n$/);
     expect(out).toContain('docker compose up -d');
   });
 
@@ -205,6 +206,27 @@ describe.concurrent('outtray init without a terminal', () => {
     await using running = init(['--user', gmail.user, '--app-password-file', folder.passwordFile]);
     expect(await running.ended).toBe(2);
     expect(folder.created()).toEqual(['.env']);
+  });
+
+  test('refuses a file in the place of the folder of secrets', async ({ expect }) => {
+    await using setup = await setUp();
+    const { gmail, folder, init } = setup;
+    writeFileSync(join(folder.path, 'secrets'), 'mine', { mode: 0o700 });
+    await using running = init(['--compose', '--user', gmail.user]);
+    const { code, err } = await ended(running);
+    expect(err).toBe(`${join(folder.path, 'secrets')} is not a directory. Remove or rename it.\n`);
+    expect(code).toBe(2);
+  });
+
+  test('writes into the folder that a symbolic link names', async ({ expect }) => {
+    await using setup = await setUp();
+    const { gmail, folder, init } = setup;
+    mkdirSync(join(folder.path, 'real'), { mode: 0o700 });
+    symlinkSync('real', join(folder.path, 'secrets'));
+    const args = ['--compose', '--user', gmail.user, '--app-password-file', folder.passwordFile];
+    await using running = init(args);
+    expect(await running.ended).toBe(0);
+    expect(folder.created()).toContain('real/api_keys');
   });
 
   test('refuses a folder of secrets that other users can read', async ({ expect }) => {
@@ -234,7 +256,27 @@ describe.concurrent('outtray init without a terminal', () => {
     [['--relay', '--compose'], {}, '--compose: docker-compose.yml logs in with an app password.'],
     [['--relay', '--paste'], {}, '--paste and --port are for OAuth'],
     [['--relay'], {}, 'SMTP_URL: A server in it takes a login.'],
+    [
+      ['--user', 'ada@gmail.com', '--relay'],
+      { SMTP_URL: '' },
+      'ada@gmail.com is a personal account, and --relay needs one of a Workspace.',
+    ],
+    [
+      ['--user', 'ada@gmail.com', '--service-account', 'key.json'],
+      {},
+      '--service-account needs one of a Workspace.',
+    ],
+    [
+      ['--user', 'ada@acme.test', '--client-file', 'x', '--paste', '--port', '1'],
+      {},
+      '--paste and --port cannot be combined',
+    ],
     [[], { API_KEYS: 'crm:x' }, 'API_KEYS: It is set in the environment'],
+    [
+      ['--user', 'ada@acme.test', '--app-password-file', 'x'],
+      { GMAIL_OAUTH_CLIENT_ID: 'x', GMAIL_SERVICE_ACCOUNT_FILE: '/absent' },
+      'GMAIL_OAUTH_CLIENT_ID: It is set in the environment',
+    ],
     [['--user', 'ada@acme.test'], { GMAIL_USER: 'bob@acme.test' }, '--user: The environment sets GMAIL_USER'],
     [[], { NODE_TLS_REJECT_UNAUTHORIZED: '0' }, 'NODE_TLS_REJECT_UNAUTHORIZED: It is 0'],
     [['--user', 'ada@acme.test', '--app-password-file', 'absent'], {}, 'absent cannot be read'],

@@ -133,6 +133,9 @@ describe.concurrent('the command outtray login', () => {
     [['--user', 'me@acme.test', '--client-file', '/nowhere'], 2, /^--client-file: \/nowhere cannot be read/],
     [['--user', 'me@acme.test', '--client-file', MAIN], 2, /^--client-file: It is not valid JSON/],
     [['--user', 'me@acme.test', '--service-account', MAIN], 2, /^--service-account: It is not valid JSON/],
+    [['--service-account', MAIN, '--paste'], 2, /^--service-account and --paste cannot be combined/],
+    [['--client-file', MAIN, '--client-id', 'x'], 2, /^--client-file and --client-id cannot be combined/],
+    [['--paste', '--port', '8085'], 2, /^--paste and --port cannot be combined/],
     [
       ['--user', 'me@acme.test', '--client-id', 'x', '--client-secret', 'y', '--port', 'x'],
       2,

@@ -190,7 +190,7 @@ describe.concurrent('outtray login', () => {
     const login = startLogin(gmail, folder.file);
     await grant(login);
     expect(await login.trial).toMatchObject({ kind: 'not_tried' });
-    expect(login.output()).toMatch(/not tried: no server can be reached[\s\S]*ECONNREFUSED/);
+    expect(login.output()).toMatch(/not tried: no server can be used[\s\S]*ECONNREFUSED/);
     expect(existsSync(folder.file)).toBe(true);
   });
 
@@ -222,6 +222,18 @@ describe.concurrent('outtray login', () => {
     expect(mode & 0o777).toBe(0o644);
     expect(uid).toBe(process.getuid?.() === 0 ? 1234 : process.getuid?.());
     expect(await readdir(dirname(folder.file))).toEqual(['gmail.json']);
+  });
+
+  test('overwrites no login of another account that was written during the consent', async ({ expect }) => {
+    await using gmail = await startSimulator();
+    await using folder = await createFolder();
+    const login = startLogin(gmail, folder.file);
+    await login.page;
+    const other = await loginOf(gmail, 'other@simulator.test');
+    await writeFile(folder.file, other);
+    await grant(login);
+    await expect(login.trial).rejects.toThrow(/exists and is not a login of/);
+    expect(await readFile(folder.file, 'utf8')).toBe(other);
   });
 
   test('repairs a running service whose consent was withdrawn', async ({ expect }) => {

@@ -58,7 +58,7 @@ describe.skipIf(!hasPrometheus)('the example of monitoring (with promtool and pr
     expect(promtool(['check', 'config', 'prometheus.yml'], FOLDER)).toMatchObject({ code: 0 });
     expect(promtool(['check', 'rules', 'outtray-rules.yml'], FOLDER)).toMatchObject({
       code: 0,
-      text: expect.stringContaining('8 rules found'),
+      text: expect.stringContaining('9 rules found'),
     });
   });
 

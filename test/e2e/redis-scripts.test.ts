@@ -40,9 +40,14 @@ async function countScripts(operator: Redis, work: () => Promise<void>): Promise
   const startedAt = performance.now();
   await work();
   const seconds = (performance.now() - startedAt) / 1000;
+  return (await countCalls(operator, 'eval(?:sha)?')) - BACKGROUND_SCRIPTS * Math.ceil(seconds);
+}
+
+/** Returns the calls of commands since `RESETSTAT`. */
+async function countCalls(operator: Redis, command: string): Promise<number> {
   const stats = await operator.info('commandstats');
-  const calls = [...stats.matchAll(/^cmdstat_eval(?:sha)?:calls=(\d+)/gm)].map(([, count]) => Number(count));
-  return calls.reduce((sum, count) => sum + count, 0) - BACKGROUND_SCRIPTS * Math.ceil(seconds);
+  const calls = [...stats.matchAll(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, 'gm'))];
+  return calls.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 describe.skipIf(!hasRedis)('scripts that Redis runs (with redis-server)', { timeout: 60_000 }, () => {
@@ -66,6 +71,8 @@ describe.skipIf(!hasRedis)('scripts that Redis runs (with redis-server)', { time
     });
     expect(await waiting()).toBe(MESSAGES + CONNECTIONS);
     expect(accepting / MESSAGES).toBeLessThanOrEqual(2);
+    // Instances are only woken for the first message that waits.
+    expect(await countCalls(operator, 'publish')).toBeLessThan(MESSAGES / 10);
     expect((await countScripts(operator, isIdle)) / MESSAGES).toBeLessThanOrEqual(3);
   });
 

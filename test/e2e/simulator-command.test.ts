@@ -12,9 +12,12 @@ describe('outtray simulator', () => {
     const ports = ['--smtp-port', '0', '--smtps-port', '0', '--http-port', '0'];
     const ended = runSimulator(
       [...ports, '--relay', 'Acme.test', '--relay', 'acme.example'],
-      (line) => {
-        output.push(line);
-        if (line.includes('/token-lifetime')) stop.abort();
+      {
+        out(line) {
+          output.push(line);
+          if (line.includes('/token-lifetime')) stop.abort();
+        },
+        err: expect.unreachable,
       },
       stop.signal,
     );
@@ -52,20 +55,24 @@ describe('outtray simulator', () => {
         '--client-file',
         clientFile,
       ],
-      (line) => {
-        output.push(line);
-        if (line.includes('/token-lifetime')) ready.resolve();
+      {
+        out(line) {
+          output.push(line);
+          if (line.includes('/token-lifetime')) ready.resolve();
+        },
+        err: expect.unreachable,
       },
       stop.signal,
     );
     await ready.promise;
     const text = output.join('\n');
     expect(text).toMatch(
-      /STARTTLS on port \d+, TLS on port \d+, received messages at http:\/\/127\.0\.0\.1:\d+\/messages/,
+      /STARTTLS on port \d+, TLS on port \d+, received messages at http:\/\/127\.0\.0\.1:\d+\/messages, IMAP on port \d+$/m,
     );
     expect(text).toContain('GMAIL_USER=me@acme.test');
     expect(text).toContain('GMAIL_APP_PASSWORD=sesame');
     expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
+    expect(text).toMatch(/IMAP_URL=imaps:\/\/localhost:(?!2993)\d+\n/);
     expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
     expect(text).toMatch(/drop-after-dot@simulator\.test +stores the message/);
     expect(text).toMatch(
@@ -89,21 +96,23 @@ describe('outtray simulator', () => {
   test.each([
     [['--smtp-port', '70000'], '--smtp-port'],
     [['--http-port', 'http'], '--http-port'],
+    [['--imap-port', '-1'], '--imap-port'],
     [['--password', ''], '--password'],
     [['--daily-limit', 'many'], '--daily-limit'],
     [['--colour'], '--colour'],
     [['now'], 'now'],
   ])('exits 2 for the invalid arguments %j, and names the mistake', async (args, expected) => {
-    const output: string[] = [];
-    expect(await runSimulator(args, (line) => output.push(line), AbortSignal.abort())).toBe(2);
-    expect(output.join('\n')).toContain(expected);
+    const errors: string[] = [];
+    const io = { out: expect.unreachable, err: (line: string) => errors.push(line) };
+    expect(await runSimulator(args, io, AbortSignal.abort())).toBe(2);
+    expect(errors.join('\n')).toContain(expected);
   });
 
   test('exits 1 if a port is taken, and leaves no port open', async () => {
     await using simulator = await startSimulator();
     const free = await startSimulator();
     await free.close();
-    const output: string[] = [];
+    const errors: string[] = [];
     const args = [
       '--smtp-port',
       `${free.starttlsPort}`,
@@ -112,8 +121,9 @@ describe('outtray simulator', () => {
       '--http-port',
       '0',
     ];
-    expect(await runSimulator(args, (line) => output.push(line), AbortSignal.abort())).toBe(1);
-    expect(output).toEqual([
+    const io = { out: expect.unreachable, err: (line: string) => errors.push(line) };
+    expect(await runSimulator(args, io, AbortSignal.abort())).toBe(1);
+    expect(errors).toEqual([
       expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${simulator.tlsPort}`),
     ]);
     await using again = await startSimulator({ starttlsPort: free.starttlsPort });

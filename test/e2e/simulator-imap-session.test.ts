@@ -91,7 +91,7 @@ describe('login', () => {
     await simulator.waitFor(({ imap }) => imap.idleSessions === 1);
     simulator.oauth.revoke();
     await vi.waitFor(() => expect(closed).toHaveBeenCalled());
-    expect(simulator.imap.sessions).toBe(0);
+    await simulator.waitFor(({ imap }) => imap.sessions === 0);
   });
 
   test('refuses the sixteenth connection of an account', async () => {

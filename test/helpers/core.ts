@@ -6,7 +6,7 @@ import { type AccountsOptions, createAccounts } from '../../src/core/accounts/ac
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
-import { createDeliveryChanges } from '../../src/core/delivery-changes.ts';
+import { createDeliveryChanges, type DeliveryChangesDeps } from '../../src/core/delivery-changes.ts';
 import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
 import type { LookupRules } from '../../src/core/dispatch/lookup-rules.ts';
 import type { OnUncertain } from '../../src/core/dispatch/retry-policy.ts';
@@ -19,7 +19,6 @@ import type { Address } from '../../src/core/message/address.ts';
 import { createMessages } from '../../src/core/messages.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { Mailbox, SentQuery, SentResult } from '../../src/core/ports/mailbox.ts';
-import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
@@ -65,8 +64,8 @@ export interface CoreSetup {
   /** Between two tries to persist a transition. Default: no time at all. */
   readonly wait?: Wait;
   readonly onUncertain?: OnUncertain;
-  /** The notices of a delivery that settles or is deferred. Default: none. */
-  readonly noticesOf?: (delivery: Delivery) => readonly Notice[];
+  /** The notices of a delivery. Default: none. */
+  readonly noticesOf?: DeliveryChangesDeps['noticesOf'];
   readonly verify?: (user: string) => Promise<Fault | null>;
   /** Searches Sent Mail of an account, in place of a mailbox. Default: the accounts have none. */
   readonly findSent?: FindSent;

@@ -85,6 +85,7 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     perAttempt: null,
     retriedForMs: 0,
     lookup: null,
+    followUps: [],
     ...patch,
   };
 }

@@ -30,24 +30,31 @@ describe('a large body', () => {
     expect(app.accepted[0]?.draft.content.attachments).toMatchObject([{ content: new Uint8Array(FILE) }]);
   });
 
-  test('can arrive in chunks without a length', async () => {
-    await using app = await startApp();
-    const url = await app.listen();
-    const body = JSON.stringify(withFile({}));
-    const half = body.length >> 1;
-    const chunks = [body.slice(0, half), body.slice(half), ''].map(
-      (chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`,
-    );
-    const head = `POST /send HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nContent-Type: application/json\r\n`;
-    const answer = await exchange(
-      url,
-      `${head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join('')}`,
-    );
-    expect(answer).toMatch(/^HTTP\/1\.1 202 /);
-    expect(
-      Buffer.compare(app.accepted[0]?.draft.content.attachments[0]?.content ?? Buffer.alloc(0), FILE),
-    ).toBe(0);
-  });
+  test.each([[[200_000]], [[1, 100, 20_000, 7, 40_000, 5000]], [[3000]]])(
+    'can arrive without a length in chunks of these sizes in turn: %j',
+    async (sizes) => {
+      await using app = await startApp();
+      const url = await app.listen();
+      const body = JSON.stringify(withFile({}));
+      const chunks: string[] = [];
+      for (let at = 0, n = 0; at <= body.length; n += 1) {
+        const size = sizes[n % sizes.length] ?? 1;
+        const chunk = body.slice(at, at + size);
+        chunks.push(`${chunk.length.toString(16)}\r\n${chunk}\r\n`);
+        at += size;
+      }
+      chunks.push('0\r\n\r\n');
+      const head = `POST /send HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nContent-Type: application/json\r\n`;
+      const answer = await exchange(
+        url,
+        `${head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join('')}`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 202 /);
+      expect(
+        Buffer.compare(app.accepted[0]?.draft.content.attachments[0]?.content ?? Buffer.alloc(0), FILE),
+      ).toBe(0);
+    },
+  );
 
   test.each([
     ['invalid base64', { content: `${content.slice(4)}?===` }, '/attachments/0/content', 'invalid_base64'],

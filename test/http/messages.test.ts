@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
+import type { InboundDecision } from '../../src/core/inbound/decision.ts';
 import { ADMIN, CRM, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
+import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 
 describe('GET /messages/{id}', () => {
   test('returns the message resource with times in ISO 8601', async () => {
@@ -105,4 +109,79 @@ describe('GET /messages/{id}', () => {
       expect((await app.get(url)).json().code).toBe('message_not_found');
     },
   );
+});
+
+describe('mail that followed a message', () => {
+  const at = Date.UTC(2027, 0, 1, 9);
+  const follow = (delivery: Delivery, ...mails: InboundDecision[]) =>
+    mails.reduce((before, mail) => applyInbound(before, mail)?.delivery ?? before, delivery);
+
+  test('is in the message resource, with class, reply and reporting server of each bounce', async () => {
+    await using app = await startApp();
+    const smtp = { code: 452, enhanced: '4.2.2', response: 'Mailbox full' };
+    const reported = aReported({ class: 'soft', smtp, reportingMta: 'mx.example.com' });
+    const bounce = aBounce({ at, mailId: '<1@mx.example.com>', recipients: [reported], unverified: true });
+    const reply = aReply({ at: at + 1000, mailId: '<2@example.com>' });
+    const { id } = app.keep(follow(aDelivery({ status: 'sent' }), bounce, reply));
+    expect((await app.get(`/messages/${id}`)).json()).toMatchObject({
+      status: 'sent',
+      bounced: true,
+      recipients: [
+        {
+          email: 'ada@example.com',
+          status: 'bounced',
+          smtp: null,
+          bounce: {
+            at: '2027-01-01T09:00:00.000Z',
+            class: 'soft',
+            smtp,
+            reporting_mta: 'mx.example.com',
+            unverified: true,
+          },
+        },
+      ],
+      follow_ups: [
+        {
+          kind: 'bounced',
+          at: '2027-01-01T09:00:00.000Z',
+          from: 'mailer-daemon@googlemail.com',
+          message_id: '<1@mx.example.com>',
+          recipients: ['ada@example.com'],
+        },
+        {
+          kind: 'replied',
+          at: '2027-01-01T09:00:01.000Z',
+          from: 'ada@example.com',
+          message_id: '<2@example.com>',
+          recipients: [],
+        },
+      ],
+    });
+    const other = app.keep(aDelivery());
+    const resource = (await app.get(`/messages/${other.id}`)).json();
+    expect(resource).toMatchObject({ bounced: false, follow_ups: [] });
+    expect(resource.recipients[0]).not.toHaveProperty('bounce');
+  });
+
+  test('filters the list: ?bounced=true, page by page, and ?bounced=false', async () => {
+    await using app = await startApp();
+    const all = Array.from({ length: 6 }, (_, i) => aDelivery({ status: 'sent', createdAt: at + i }));
+    const bounced = all.filter((_, i) => i % 2 === 0);
+    for (const delivery of all) app.keep(bounced.includes(delivery) ? follow(delivery, aBounce()) : delivery);
+    const idsAt = async (query: string) => {
+      const { messages, next_cursor } = (await app.get(`/messages?${query}`)).json();
+      return { ids: messages.map(({ id }: { id: string }) => id), next_cursor };
+    };
+    const [oldest, middle, newest] = bounced.map(({ id }) => id);
+    const first = await idsAt('bounced=true&limit=2');
+    expect(first.ids).toEqual([newest, middle]);
+    expect(await idsAt(`bounced=true&limit=2&cursor=${first.next_cursor}`)).toEqual({
+      ids: [oldest],
+      next_cursor: null,
+    });
+    expect((await idsAt('bounced=true&status=failed')).ids).toEqual([]);
+    expect((await idsAt('bounced=false')).ids).toHaveLength(3);
+    const refused = await app.get('/messages?bounced=yes');
+    expect([refused.statusCode, refused.json().errors[0].pointer]).toEqual([422, 'query:bounced']);
+  });
 });

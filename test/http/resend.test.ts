@@ -4,10 +4,12 @@ import { createMemorySharedState } from '../../src/adapters/memory/shared-state.
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Status } from '../../src/core/delivery/delivery.ts';
 import { AppError, type ErrorCode } from '../../src/core/errors.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
 import type { AppOptions } from '../../src/http/app.ts';
 import { resendError } from '../../src/http/resend/schemas.ts';
 import { ADMIN, type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
+import { aBounce } from '../helpers/inbound.ts';
 import { aKey } from '../helpers/keys.ts';
 import { readServedDocument } from '../helpers/openapi-document.ts';
 
@@ -426,6 +428,18 @@ describe('GET /emails/{id}', () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status }));
     expect((await app.get(`/emails/${id}`)).json()).toMatchObject({ id, last_event });
+  });
+
+  test('maps a settled message with a recipient that bounced to bounced', async () => {
+    await using app = await startApp();
+    const lastEventOf = async (status: Status) => {
+      const bounced = applyInbound(aDelivery({ status }), aBounce())?.delivery;
+      const { id } = app.keep(bounced ?? aDelivery());
+      return (await app.get(`/emails/${id}`)).json().last_event;
+    };
+    const statuses = ['sent', 'partially_sent', 'uncertain', 'queued'] as const;
+    const expected = ['bounced', 'bounced', 'bounced', 'queued'];
+    expect(await Promise.all(statuses.map(lastEventOf))).toEqual(expected);
   });
 
   test('shows a message to the key that sent it and to an admin', async () => {

@@ -60,6 +60,8 @@ describe('POST /send', () => {
       warnings: [],
       possible_duplicate: false,
       confirmed_by: null,
+      bounced: false,
+      follow_ups: [],
       test: false,
       durability: 'memory',
     });

@@ -86,6 +86,7 @@ export const messageRows: Row[] = [
     return { key: ADMIN };
   }),
   onService('listMessages', 200, { query: '?order=oldest&key=boss', key: ADMIN }),
+  onService('listMessages', 200, { query: '?bounced=true' }),
   onService('listMessages', 'validation_failed', { query: '?limit=0' }),
 
   onService('getMessageContent', 200, scheduled),

@@ -1,7 +1,13 @@
 import { beforeAll, expect, test, vi } from 'vitest';
 import { isSettled, STATUSES } from '../../src/core/delivery/delivery.ts';
+import { FOLLOW_UP_KINDS } from '../../src/core/delivery/follow-up.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
+import { createNotices } from '../../src/core/webhooks/notices.ts';
+import { createEventPresenter } from '../../src/http/presenters/event-presenter.ts';
 import { MAIL } from '../helpers/app.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { type Heard, startEndpoint } from '../helpers/endpoint.ts';
+import { aBounce } from '../helpers/inbound.ts';
 import { createValidator } from '../helpers/openapi-contract.ts';
 import { type Operation, readServedDocument } from '../helpers/openapi-document.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
@@ -66,6 +72,25 @@ test.each(types)('the body and the headers of %s are as documented', (type) => {
     schema: { type: headerType },
   } of operation.parameters ?? [])
     expect(headers[name]).toMatch(headerType === 'integer' ? /^\d+$/ : /./);
+});
+
+test.each(FOLLOW_UP_KINDS)('the body of message.%s is as documented', (kind) => {
+  const { delivery, followUp } = applyInbound(aDelivery({ status: 'sent' }), aBounce({ kind })) ?? {};
+  if (!delivery) throw new Error('the mail changes nothing');
+  const [notice] = createNotices({
+    endpointsFor: () => [{ url: 'https://a.test' }],
+    accountEndpoints: () => [],
+    isGone: () => false,
+    presenter: createEventPresenter('memory'),
+    now: Date.now,
+  }).ofMessage(delivery, followUp);
+  const body = JSON.parse(notice?.body ?? '');
+  expect(body).toMatchObject({ type: `message.${kind}`, sequence: delivery.revision, follow_up: { kind } });
+  const schema = webhooks.find(({ path }) => path === 'followUp')?.requestBody?.content['application/json']
+    .schema;
+  if (!schema) throw new Error('The webhook has no body');
+  validate(schema, body);
+  expect(schemas.FollowUpEvent.properties.type.enum).toContain(body.type);
 });
 
 test('every status that a message is settled or deferred with has an event type', () => {

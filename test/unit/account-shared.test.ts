@@ -238,6 +238,23 @@ describe.each([
       expect(second.emitted).toEqual([]);
     });
 
+    test('report that it resumed once the account is not paused either', async () => {
+      const { shared, first } = await start();
+      await (await onePermit(first)).settle(refusal('daily_limit_reached', [SECOND]));
+      for (let i = 0; i < 2; i++) await first.account.probe(async () => lost(SECOND).fault, never);
+      // A login does not show whether the limit still holds.
+      await first.account.probe(async () => null, never);
+      const notified = () => shared.storedNotices.map(({ type, body }) => [type, body]);
+      const paused = [
+        ['account.paused', 'daily_limit_reached'],
+        ['account.paused', 'connect_failed'],
+      ];
+      expect(notified()).toEqual(paused);
+      await pass(20 * MINUTE);
+      await (await onePermit(first)).settle(SENT);
+      expect(notified()).toEqual([...paused, ['account.resumed', '']]);
+    });
+
     test('leave no mail to an instance that reaches none either, or that has left', async () => {
       const { first, second } = await start();
       await (await onePermit(first)).settle(lost(MINUTE));

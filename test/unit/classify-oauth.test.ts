@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { classify, classifyReply } from '../../src/adapters/smtp/errors/classify.ts';
 import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
-import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
+import { parseReply } from '../../src/core/delivery/smtp-reply.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 
 const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { classify, classifyReply, type Stage } from '../../src/adapters/smtp/errors/classify.ts';
 import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
-import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
+import { parseReply } from '../../src/core/delivery/smtp-reply.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import facts from '../fixtures/gmail-replies.json' with { type: 'json' };
 

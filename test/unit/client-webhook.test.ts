@@ -35,6 +35,14 @@ describe('verifyWebhook returns the event', () => {
     });
   });
 
+  test('of a mail that followed a message, with a type of its own', async () => {
+    const followUp = { kind: 'bounced', recipients: ['ada@example.com'] };
+    const body = JSON.stringify({ type: 'message.bounced', follow_up: followUp, data: { bounced: true } });
+    const event = await verifyWebhook({ body, headers: signed(SECRET, { body }), secret: SECRET });
+    if (event.type !== 'message.bounced') throw new Error('the type is another');
+    expect([event.follow_up.recipients, event.data.bounced]).toEqual([['ada@example.com'], true]);
+  });
+
   test('while either side rotates its secret', async () => {
     const former = aSecret();
     const byBoth = signed(`${former},${SECRET}`);

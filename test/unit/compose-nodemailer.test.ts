@@ -4,6 +4,7 @@ import { decodeWords } from 'postal-mime';
 import { expect, test } from 'vitest';
 import { compose } from '../../src/adapters/smtp/mime/compose.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
+import { bytesOf } from '../helpers/bytes-of.ts';
 import { aGeneratedJob } from '../helpers/generated-jobs.ts';
 import { composeByNodemailer } from '../helpers/nodemailer-message.ts';
 import {
@@ -143,7 +144,7 @@ async function composeTwice(job: Job): Promise<[ours: Buffer, nodemailers: Buffe
     .filter((field) => field.startsWith('List-Unsubscribe'))
     .map((field) => field.replaceAll('\r\n', ''))
     .map((field) => [field.slice(0, field.indexOf(':')), field.slice(field.indexOf(':') + 1).trim()]);
-  return [Buffer.concat([...slices()]), await composeByNodemailer(job, Object.fromEntries(unsubscribe))];
+  return [bytesOf(slices()), await composeByNodemailer(job, Object.fromEntries(unsubscribe))];
 }
 
 test.runIf(hasPython)(

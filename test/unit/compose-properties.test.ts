@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { compose } from '../../src/adapters/smtp/mime/compose.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
 import type { Address } from '../../src/core/message/address.ts';
+import { bytesOf } from '../helpers/bytes-of.ts';
 import { aGeneratedJob } from '../helpers/generated-jobs.ts';
 import {
   hash,
@@ -19,7 +20,7 @@ async function composeAll(jobs: readonly Job[]) {
   const messages: { readonly bytes: Buffer; readonly needsSmtpUtf8: boolean }[] = [];
   for (const job of jobs) {
     const { slices, needsSmtpUtf8 } = await compose(job);
-    messages.push({ bytes: Buffer.concat([...slices()]), needsSmtpUtf8 });
+    messages.push({ bytes: bytesOf(slices()), needsSmtpUtf8 });
   }
   return messages;
 }

@@ -10,6 +10,7 @@ import { textOf } from '../../src/adapters/smtp/mime/text-of-html.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
 import { type Content, type Envelope, recipientsOf } from '../../src/core/message/message.ts';
+import { bytesOf } from '../helpers/bytes-of.ts';
 import { cpuTimeOf } from '../helpers/cpu-time.ts';
 import { aMessage } from '../helpers/delivery.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
@@ -40,7 +41,7 @@ function aJob(content: Partial<Content> = {}, envelope: Partial<Envelope> = {}):
 const WITHOUT_LOGIN = { user: 'bot@acme.com', credentials: null, ehloName: 'client.test' };
 const serverAt = (port: number) => ({ host: '127.0.0.1', port, tls: 'never' }) as const;
 
-const compose = async (job: Job) => Buffer.concat([...(await composeSlices(job)).slices()]);
+const compose = async (job: Job) => bytesOf((await composeSlices(job)).slices());
 const parse = async (job: Job) => PostalMime.parse(await compose(job), { attachmentEncoding: 'arraybuffer' });
 
 async function headersOf(job: Job) {
@@ -81,6 +82,24 @@ describe('compose', () => {
       text: 'Grüße\n',
     });
   });
+
+  test.each([0, 1, 56, 57, 58, 116_735, 116_736, 116_737, 400_000])(
+    'writes a file of %d bytes in lines of 76 characters, in slices that stay until the second next',
+    async (length) => {
+      const file = randomBytes(length);
+      const attached = attachment('a.bin', { content: file });
+      const { slices } = await composeSlices(aJob({ attachments: [attached] }));
+      const read: Buffer[] = [];
+      let last: Buffer = Buffer.alloc(0);
+      // As the SMTP client reads them, which needs to know the last one.
+      for (const slice of slices()) {
+        read.push(Buffer.from(last));
+        last = slice;
+      }
+      const encoded = file.toString('base64').replace(/.{76}(?=.)/g, '$&\r\n');
+      expect(Buffer.concat([...read, last]).toString('latin1')).toContain(`\r\n\r\n${encoded}\r\n--`);
+    },
+  );
 
   test('composes the same bytes at any time', async () => {
     const job = aJob({

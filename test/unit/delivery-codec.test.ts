@@ -156,6 +156,19 @@ describe('the record of a delivery', () => {
     expect(isSameRecord({ ...read, trace: null }, traced)).toBe(false);
   });
 
+  test('contains the follow-ups of a message, and no field for a message without any', () => {
+    const followUp = {
+      kind: 'replied',
+      at: 5,
+      from: 'ada@example.com',
+      mailId: '<1@b>',
+      recipients: [],
+    } as const;
+    const followed = aDelivery({ followUps: [followUp] });
+    expect(decodeRecord(encodeRecord(followed), followed.content)).toEqual(followed);
+    expect(JSON.parse(encodeRecord(aDelivery()))).not.toHaveProperty('followUps');
+  });
+
   test('does not contain the content', () => {
     expect(encodeRecord(aDelivery(aMessage({ text: 'the words' })))).not.toContain('the words');
   });
@@ -167,6 +180,7 @@ describe('the record of a delivery', () => {
       template: ___,
       attachments: ____,
       warnings: _____,
+      followUps: ______,
       ...older
     } = aDelivery();
     const record = JSON.stringify({ ...older, content: null });
@@ -178,6 +192,7 @@ describe('the record of a delivery', () => {
       template: null,
       attachments: [],
       warnings: [],
+      followUps: [],
     });
     const replyTo = [{ email: 'help@acme.com', name: null }];
     const file = { ...ATTACHMENT, content: Buffer.from('abc') };

@@ -98,6 +98,12 @@ describe.each([
   });
 });
 
+test('the image runs no command while it is built for another architecture, which needs an emulator', () => {
+  const [buildStage = '', finalStage = ''] = DOCKERFILE.split(/^(?=FROM )/m).slice(-2);
+  expect(buildStage).toMatch(/^FROM --platform=\$BUILDPLATFORM /);
+  expect(finalStage).not.toMatch(/^RUN /m);
+});
+
 describe.each([
   [TOP, 'demo'],
   [TOP, 'memory'],
@@ -242,7 +248,7 @@ test('the image has the labels of the OCI, and is built for any architecture on 
 
 test('the volume of sqlite belongs to the user of the container', () => {
   expect(serviceOf(TOP, 'sqlite').volumes).toEqual(['queue:/data']);
-  expect(DOCKERFILE).toMatch(/^RUN install -d -o node -g node \/data$/m);
+  expect(DOCKERFILE).toMatch(/^COPY --from=build --chown=node:node \/data \/data$/m);
   expect(DOCKERFILE.indexOf('/data\n')).toBeLessThan(DOCKERFILE.indexOf('USER node'));
 });
 

@@ -22,9 +22,9 @@ describe('TROUBLESHOOTING', () => {
 
   test('repeats the hint of the service for replies to logins and token requests', () => {
     const shared = TROUBLESHOOTING.filter(({ id }) =>
-      /^(?:bad_credentials|app_password|web_login|login_throttled|oauth_)/.test(id),
+      /^(?:bad_credentials|app_password|web_login|login_throttled|oauth_|imap_)/.test(id),
     );
-    expect(shared).toHaveLength(9);
+    expect(shared).toHaveLength(13);
     for (const { id, fix } of shared) expect(fix).toBe(ERRORS[id as keyof typeof ERRORS].hint);
   });
 });

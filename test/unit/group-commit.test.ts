@@ -295,7 +295,7 @@ test('rejects reads and writes with queue_unavailable after it was closed', asyn
   await expect(store.insert(aDelivery())).rejects.toMatchObject(UNAVAILABLE);
 });
 
-test('removes from the file what has been stored for RETAIN, with its content, and nothing else', async () => {
+test('removes from the file what has expired, with its content, and nothing else', async () => {
   const limits = { ...LIMITS, maxMessages: 1000, retainMs: 0 };
   const { database: roomy } = serve(limits);
   const retention = startRetention(roomy);
@@ -311,11 +311,18 @@ test('removes from the file what has been stored for RETAIN, with its content, a
   await idempotency.claim('unknown', 'f', 'crm');
   await idempotency.markUnknown('unknown');
   await idempotency.claim('open', 'f', 'crm');
+  const mail = { owner: 'crm', account: 'bot@acme.com', recipients: ['ada@example.com'] };
+  await roomy.write(null, 'addSent', [
+    { ...mail, id: 'msg_old' },
+    { ...mail, id: 'msg_new' },
+  ]);
+  db.prepare("UPDATE sent_index SET leaves_at = 1 WHERE id = 'msg_old'").run();
   await Promise.all([roomy, database].map((each) => each.write(null, 'tidySettled')));
   await retention.prune();
   retention.stop();
   const remaining = (table: string) => db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows;
-  expect(['deliveries', 'records', 'contents', 'idempotency'].map(remaining)).toEqual([2, 2, 2, 1]);
+  const tables = ['deliveries', 'records', 'contents', 'idempotency', 'sent_index'];
+  expect(tables.map(remaining)).toEqual([2, 2, 2, 1, 1]);
 });
 
 test('lists matches behind many pages without any, and yields to the event loop between pages', async () => {

@@ -1,9 +1,9 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { classify, classifyReply, type Stage } from '../../src/adapters/smtp/errors/classify.ts';
-import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
 import type { DeliveryError } from '../../src/core/delivery/delivery.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
+import { parseReply } from '../../src/core/delivery/smtp-reply.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { logEvents } from '../../src/log.ts';
 import { toWire } from '../../src/simulator/gmail/replies.ts';

@@ -1,8 +1,10 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { createEvents } from '../../src/core/events.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { logEvents } from '../../src/log.ts';
 import { aDelivery, aTrace } from '../helpers/delivery.ts';
+import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 import { anAcceptance } from '../helpers/outcome.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
@@ -56,4 +58,29 @@ test('every line about a message with a trace has its trace_id, and others have 
   events.emit('webhook.attempted', aNotice(), { kind: 'taken' });
   for (const line of lines) expect(line).not.toHaveProperty('trace_id');
   expect(lines).toHaveLength(2);
+});
+
+test('mail that follows a message is logged without an address', () => {
+  const lines: Record<string, unknown>[] = [];
+  const events = createEvents();
+  logEvents(events, pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
+  const sent = aDelivery({ status: 'sent' });
+  const bounce = aBounce({ recipients: [aReported({ reportingMta: 'mx of ada@example.com' })] });
+  for (const mail of [bounce, aReply(), aReply({ kind: 'auto_replied' }), aBounce({ kind: 'delayed' })]) {
+    const { delivery, followUp } = applyInbound(sent, mail) ?? {};
+    if (delivery && followUp) events.emit('message.followed_up', delivery, followUp);
+  }
+  const { email, suppress: _, ...rest } = aReported();
+  const mail = { id: sent.id, owner: 'crm', account: 'bot@acme.com', recipients: [email] };
+  events.emit('message.bounced_late', mail, [{ email, bounce: { at: 1, unverified: true, ...rest } }]);
+  const about = { msg_id: sent.id, account: 'bot@acme.com' };
+  const reason = { class: 'hard', smtp_code: 550, smtp_enhanced: '5.1.1' };
+  expect(lines).toMatchObject([
+    { ...about, ...reason, reporting_mta: 'mx of [address]', unverified: false, msg: 'recipient bounced' },
+    { ...about, msg: 'message replied to' },
+    { ...about, msg: 'message replied to automatically' },
+    { ...about, msg: 'message delayed by its receiving server' },
+    { ...about, ...reason, unverified: true, msg: 'recipient of a message that is no longer stored bounced' },
+  ]);
+  expect(JSON.stringify(lines)).not.toContain('example.com');
 });

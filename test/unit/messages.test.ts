@@ -1,7 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { ALL_MESSAGES } from '../../src/core/messages.ts';
 import { CALLER, type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
+import { aBounce } from '../helpers/inbound.ts';
 import { aCaller } from '../helpers/keys.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 
@@ -169,6 +171,32 @@ describe('retrying', () => {
     works = true;
     await core.messages.retry(id, CALLER);
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', possibleDuplicate: true });
+  });
+
+  test('an uncertain message skips recipients that have bounced, and is refused if none is left', async () => {
+    let works = false;
+    const core = start(
+      (job) =>
+        works ? anAcceptance(job.recipients) : aFailure(aFault('connection_lost', { certain: false })),
+      { onUncertain: 'hold' },
+    );
+    async function acceptAndBounce(to: string[]): Promise<string> {
+      const { id } = await core.accept({ to });
+      const uncertain = await core.outcomeOf(id);
+      const bounced = applyInbound(uncertain, aBounce())?.delivery ?? uncertain;
+      expect(await core.store.update(uncertain, bounced)).toBe(true);
+      return id;
+    }
+    const both = await acceptAndBounce(['ada@example.com', 'bob@example.com']);
+    const single = await acceptAndBounce(['ada@example.com']);
+    works = true;
+    await core.messages.retry(both, CALLER);
+    expect(await core.outcomeOf(both)).toMatchObject({
+      status: 'sent',
+      recipients: [{ status: 'bounced' }, { status: 'accepted' }],
+    });
+    expect(core.jobs.at(-1)?.recipients).toEqual(['bob@example.com']);
+    await expect(core.messages.retry(single, CALLER)).rejects.toMatchObject({ code: 'not_retryable' });
   });
 
   test('an expired message clears an expires_at in the past', async () => {

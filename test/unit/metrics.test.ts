@@ -4,9 +4,11 @@ import { shareRuns } from '../../src/adapters/metrics/share-runs.ts';
 import type { SharedMetrics } from '../../src/adapters/metrics/state-metrics.ts';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
+import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { anAccountStatus } from '../helpers/account-status.ts';
 import { CALLER, startCore } from '../helpers/core.ts';
 import { aDelivery, aDraft } from '../helpers/delivery.ts';
+import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 import { parseMetrics, samplesOf } from '../helpers/metrics.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
@@ -116,6 +118,37 @@ describe('counters', () => {
     ]);
     expect(await read('outtray_attempt_duration_seconds_count')).toEqual(['3']);
     expect(await read('outtray_attempt_duration_seconds_sum')).toEqual(['0.75']);
+  });
+
+  test('count bounced recipients by class, and mail that follows messages by kind', async () => {
+    const { events, read } = start();
+    const recipients = ['ada@example.com', 'bob@example.com'].map(
+      (email) => ({ email, status: 'accepted', smtp: null }) as const,
+    );
+    const reported = [aReported(), aReported({ email: 'bob@example.com', class: 'soft' })];
+    let delivery = aDelivery({ status: 'sent', recipients });
+    for (const mail of [aReply(), aBounce({ recipients: reported })]) {
+      const applied = applyInbound(delivery, mail);
+      if (applied) events.emit('message.followed_up', applied.delivery, applied.followUp);
+      delivery = applied?.delivery ?? delivery;
+    }
+    const { email, suppress: _, ...bounce } = aReported({ class: 'blocked' });
+    const mail = { id: 'msg_1', owner: 'crm', account: 'removed@acme.com', recipients: [email] };
+    events.emit('message.bounced_late', mail, [{ email, bounce: { at: 1, unverified: false, ...bounce } }]);
+    expect(await read('outtray_recipients_bounced_total')).toEqual([
+      `{account="${BOT}",class="hard"} 1`,
+      `{account="${BOT}",class="soft"} 1`,
+      '{account="_OTHER",class="blocked"} 1',
+      `{account="${BOT}",class="blocked"} 0`,
+      `{account="${BOT}",class="policy"} 0`,
+    ]);
+    expect(await read('outtray_follow_ups_total')).toEqual([
+      `{account="${BOT}",kind="replied"} 1`,
+      `{account="${BOT}",kind="bounced"} 1`,
+      '{account="_OTHER",kind="bounced"} 1',
+      `{account="${BOT}",kind="delayed"} 0`,
+      `{account="${BOT}",kind="auto_replied"} 0`,
+    ]);
   });
 
   test('count webhook calls by outcome', async () => {

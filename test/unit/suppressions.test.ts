@@ -163,6 +163,44 @@ describe('an address that Gmail refuses', () => {
   });
 });
 
+describe('an address that has bounced', () => {
+  test('is suppressed for its accounts, and stays as it is if it was added manually', async () => {
+    const suppressions = startSuppressions();
+    const added = await suppressions.add('eve@example.com', null);
+    for (const account of [BOT, 'other@acme.com']) {
+      await suppressions.addBounced('bob@example.com', account, NO_SUCH_USER, 'msg_1');
+      await suppressions.addBounced('eve@example.com', account, NO_SUCH_USER, 'msg_1');
+    }
+    const bounced = {
+      reason: 'bounce',
+      accounts: [BOT, 'other@acme.com'],
+      smtp: NO_SUCH_USER,
+      messageId: 'msg_1',
+    };
+    expect(await suppressions.get('bob@example.com')).toMatchObject(bounced);
+    expect(await suppressions.get('eve@example.com')).toEqual(added);
+    expect((await suppressions.find('third@acme.com', ['bob@example.com'])).size).toBe(0);
+  });
+
+  test('is not suppressed with SUPPRESS=never', async () => {
+    const suppressions = startSuppressions({ suppressRefused: false });
+    await suppressions.addBounced('bob@example.com', BOT, NO_SUCH_USER, 'msg_1');
+    expect(await suppressions.get('bob@example.com')).toBeNull();
+  });
+
+  test('is reported to onError if it can never be stored, and is rejected if it can be later', async () => {
+    const failing = (error: AppError) =>
+      startSuppressions({ store: { ...createMemorySuppressions(), get: () => Promise.reject(error) } });
+    const full = new AppError('queue_full');
+    const suppressions = failing(full);
+    await suppressions.addBounced('bob@example.com', BOT, NO_SUCH_USER, 'msg_1');
+    expect(suppressions.errors).toEqual([full]);
+    const unavailable = new AppError('queue_unavailable');
+    const bounced = failing(unavailable).addBounced('bob@example.com', BOT, NO_SUCH_USER, 'msg_1');
+    await expect(bounced).rejects.toBe(unavailable);
+  });
+});
+
 describe('an address added manually', () => {
   test.each([true, false])(
     'is suppressed for every account, with SUPPRESS=hard: %s',

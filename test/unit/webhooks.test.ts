@@ -12,11 +12,13 @@ import type { EventPresenter } from '../../src/core/ports/event-presenter.ts';
 import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { putThenQueue } from '../../src/core/webhooks/notice-queue.ts';
+import { createWebhookDeliveries } from '../../src/core/webhooks/webhook-deliveries.ts';
 import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
 import { logEvents } from '../../src/log.ts';
 import { anAccountStatus } from '../helpers/account-status.ts';
 import { aDelivery, aTrace } from '../helpers/delivery.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
+import { aCaller } from '../helpers/keys.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
 const A = 'https://a.test/hooks/path-secret?token=query-secret';
@@ -41,6 +43,7 @@ const failed = (retryAfterMs: number | null = null): WebhookResult => ({
 });
 const PRESENTER: EventPresenter = {
   message: ({ id, status }) => ({ id, status }),
+  followUp: ({ kind }) => ({ kind }),
   account: ({ user }) => ({ user }),
 };
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
@@ -331,6 +334,29 @@ describe('an endpoint that responds 410', () => {
     await answered(17);
     expect(calls.slice(15).map(({ url }) => url)).toEqual([A, B]);
     expect(drops).toEqual([]);
+  });
+
+  test('gets an event that still waits, if a client replays it', async () => {
+    const world = start((_call, nth) => (nth === 1 ? GONE : TAKEN));
+    const gone = once(world.events, 'webhook.gone');
+    void world.settle();
+    await gone;
+    // As another instance stored it, which has not called the endpoint yet.
+    const waiting = aNotice({ url: A, dueAt: Date.now() + HOUR });
+    await world.queued.put(waiting);
+    const deliveries = createWebhookDeliveries({
+      outbox: world.queued,
+      queue: world.queue,
+      endpoints: () => [{ url: A }],
+      now: Date.now,
+    });
+    expect(await deliveries.replay(waiting.id, aCaller({ scopes: ['admin'] }))).toMatchObject({
+      id: waiting.id,
+    });
+    await world.answered(2);
+    expect(world.calls[1]).toMatchObject({ url: A, id: waiting.eventId });
+    expect(world.drops).toEqual([]);
+    expect(await world.pending()).toEqual([]);
   });
 
   test('gets each replayed event once if it responds 410 again', async () => {

@@ -1,6 +1,6 @@
+import { toOneLine, toSentence } from '../../core/delivery/one-line.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { MailboxFault } from '../../core/ports/mailbox.ts';
-import { toOneLine, toSentence } from '../mail-server/one-line.ts';
 import {
   describeSystemError,
   explainTlsFailure,
@@ -29,7 +29,7 @@ export interface LoginContext {
   readonly secrets: readonly string[];
 }
 
-/** Gmail's scope for IMAP, POP and SMTP (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol). */
+/** Gmail's for IMAP and SMTP: https://developers.google.com/workspace/gmail/imap/xoauth2-protocol. */
 const IMAP_SCOPE = 'https://mail.google.com/';
 
 /**
@@ -37,7 +37,7 @@ const IMAP_SCOPE = 'https://mail.google.com/';
  * uses ALERT for both kinds of refusal.
  */
 const TEMPORARY_TEXT =
-  /too many simultaneous|command or bandwidth limits|temporar(?:y|ily)|try again|system error|lookup failed/i;
+  /too many simultaneous|command or bandwidth limits|temporar(?:y|ily)|try again|system error/i;
 const TEMPORARY_CODES = ['UNAVAILABLE', 'INUSE', 'LIMIT', 'OVERQUOTA', 'SERVERBUG', 'THROTTLED'];
 
 /**

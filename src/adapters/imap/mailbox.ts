@@ -1,5 +1,6 @@
 import type { Mailbox, SentQuery, SentResult } from '../../core/ports/mailbox.ts';
 import { toMailboxFault, unavailable } from './imap-errors.ts';
+import type { MessageSearch } from './message-search.ts';
 import {
   IMAP_DEADLINES,
   type ImapDeadlines,
@@ -13,11 +14,40 @@ export interface MailboxOptions extends Pick<SessionOptions, 'user' | 'login' | 
   readonly deadlines?: ImapDeadlines | undefined;
 }
 
+/** A look that has failed. */
+type Failed = Extract<SentResult, { kind: 'failed' }>;
+
+export type HeaderResult =
+  | { readonly kind: 'found'; readonly header: string }
+  | { readonly kind: 'absent' }
+  | Failed;
+
+export interface ImapMailbox extends Mailbox {
+  /**
+   * Reads fields of the header of a recent message. Never rejects: ends with `failed` if the signal is
+   * aborted.
+   *
+   * @param fields such as `from`
+   */
+  readHeader(
+    query: SentQuery,
+    folder: 'inbox' | 'sent',
+    fields: readonly string[],
+    signal: AbortSignal,
+  ): Promise<HeaderResult>;
+}
+
+type Look<Result> = (search: MessageSearch) => Promise<Result>;
+
 /**
  * Opens the mailbox of one account. Connects at the first look, and has at most one connection: one
  * look follows the other. An unused connection is closed.
  */
-export function openMailbox({ ca = null, deadlines = IMAP_DEADLINES, ...options }: MailboxOptions): Mailbox {
+export function openMailbox({
+  ca = null,
+  deadlines = IMAP_DEADLINES,
+  ...options
+}: MailboxOptions): ImapMailbox {
   const closing = new AbortController();
   let session: ImapSession | null = null;
   let idleTimer: NodeJS.Timeout | undefined;
@@ -43,11 +73,11 @@ export function openMailbox({ ca = null, deadlines = IMAP_DEADLINES, ...options 
   }
 
   /** An idle connection that turns out to be closed is replaced once. */
-  async function search(query: SentQuery, signal: AbortSignal): Promise<boolean> {
+  async function runOnLiveConnection<Result>(run: Look<Result>, signal: AbortSignal): Promise<Result> {
     for (;;) {
       const { opened, isNew } = await acquire(signal);
       try {
-        return await opened.searchSent(query);
+        return await run(opened.search);
       } catch (error) {
         dropSession();
         if (isNew || signal.aborted) throw error;
@@ -55,7 +85,7 @@ export function openMailbox({ ca = null, deadlines = IMAP_DEADLINES, ...options 
     }
   }
 
-  async function look(query: SentQuery, signal: AbortSignal): Promise<SentResult> {
+  async function look<Result>(run: Look<Result>, signal: AbortSignal): Promise<Result | Failed> {
     const { promise: aborted, reject } = Promise.withResolvers<never>();
     const abort = () => {
       dropSession();
@@ -64,8 +94,7 @@ export function openMailbox({ ca = null, deadlines = IMAP_DEADLINES, ...options 
     signal.addEventListener('abort', abort, { once: true });
     try {
       signal.throwIfAborted();
-      const isFound = await Promise.race([search(query, signal), aborted]);
-      return { kind: isFound ? 'found' : 'absent' };
+      return await Promise.race([runOnLiveConnection(run, signal), aborted]);
     } catch (error) {
       return { kind: 'failed', fault: signal.aborted ? stopped(signal) : toMailboxFault(error) };
     } finally {
@@ -83,14 +112,23 @@ export function openMailbox({ ca = null, deadlines = IMAP_DEADLINES, ...options 
     );
   }
 
+  /** Looks once the looks before have ended. */
+  function lookInTurn<Result>(run: Look<Result>, signal: AbortSignal): Promise<Result | Failed> {
+    const result = turn.then(() =>
+      look(run, AbortSignal.any([signal, closing.signal, AbortSignal.timeout(deadlines.lookMs)])),
+    );
+    turn = result;
+    return result;
+  }
+
   return {
-    findSent(query, signal) {
-      const result = turn.then(() =>
-        look(query, AbortSignal.any([signal, closing.signal, AbortSignal.timeout(deadlines.lookMs)])),
-      );
-      turn = result;
-      return result;
-    },
+    findSent: (query, signal) =>
+      lookInTurn(async (search) => ({ kind: (await search.isSent(query)) ? 'found' : 'absent' }), signal),
+    readHeader: (query, folder, fields, signal) =>
+      lookInTurn(async (search) => {
+        const header = await search.readHeader(query, folder, fields);
+        return header === null ? { kind: 'absent' } : { kind: 'found', header };
+      }, signal),
     async close() {
       closing.abort();
       await turn;

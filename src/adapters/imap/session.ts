@@ -8,7 +8,7 @@ import {
   toLoginFault,
   toMailboxFault,
 } from './imap-errors.ts';
-import { createSentSearch, type SentSearch } from './sent-search.ts';
+import { createMessageSearch, type MessageSearch } from './message-search.ts';
 
 /** Time limits, in ms. */
 export interface ImapDeadlines {
@@ -41,7 +41,7 @@ export interface SessionOptions {
 /** A connection to an IMAP server, encrypted and logged in. */
 export interface ImapSession {
   readonly client: ImapFlow;
-  readonly searchSent: SentSearch;
+  readonly search: MessageSearch;
   /** False once the connection has ended, its token is about to, or the credentials were replaced. */
   isUsable(): boolean;
   close(): void;
@@ -64,7 +64,7 @@ export async function openSession(options: SessionOptions, signal: AbortSignal):
   const client = await logIn(options, sessionLogin, signal);
   return {
     client,
-    searchSent: createSentSearch(client),
+    search: createMessageSearch(client),
     isUsable: () => client.usable && !sessionLogin.isExpired() && options.login.isCurrent(accountLogin),
     close: () => client.close(),
   };

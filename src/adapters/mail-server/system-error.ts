@@ -1,4 +1,4 @@
-import { toOneLine } from './one-line.ts';
+import { toOneLine } from '../../core/delivery/one-line.ts';
 
 /** What an error of Node, or of a library above it, says about its cause. Any may be empty. */
 export interface SystemError {

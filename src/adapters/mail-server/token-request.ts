@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import { toOneLine } from './one-line.ts';
+import { toOneLine } from '../../core/delivery/one-line.ts';
 import { describeSystemError, isCertificateCode } from './system-error.ts';
 import { toTlsOptions } from './tls-options.ts';
 

@@ -6,6 +6,7 @@ import { createMemoryIdempotency } from './idempotency.ts';
 import { createMemoryOutbox } from './outbox.ts';
 import { createMemoryQueue } from './queue.ts';
 import type { RetainedOptions } from './retained.ts';
+import { createMemorySentIndex } from './sent-index.ts';
 import { createMemorySharedState } from './shared-state.ts';
 import { createMemoryStore } from './store.ts';
 import { createMemorySuppressions } from './suppressions.ts';
@@ -82,6 +83,7 @@ export function createMemoryBackend({
     idempotency: createMemoryIdempotency({ claims, responses: retained }),
     suppressions: createMemorySuppressions(),
     outbox,
+    sentIndex: createMemorySentIndex(),
     sharedState,
     async close() {
       queue.close();

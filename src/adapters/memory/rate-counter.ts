@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { createOldestEntry } from '../../core/oldest-entry.ts';
 import type { RateCounter, RateCounters } from '../../core/ports/rate-counter.ts';
 
 /** Maximum number of windows. Beyond it, the oldest is dropped first. */
@@ -20,15 +21,14 @@ export function createMemoryRateCounter(): RateCounters {
 
 function createCounter(): RateCounter {
   const windows = new Map<string, Window>();
+  const oldest = createOldestEntry(windows);
 
   function windowOf(name: string, windowMs: number, now: number): Window {
     const current = windows.get(name);
     if (current !== undefined && current.startedAt + windowMs > now) return current;
     windows.delete(name);
-    for (const oldest of windows.keys()) {
-      if (windows.size < MAX_WINDOWS) break;
-      windows.delete(oldest);
-    }
+    for (let first = oldest(); first && windows.size >= MAX_WINDOWS; first = oldest())
+      windows.delete(first[0]);
     const opened = { startedAt: now, used: 0 };
     windows.set(name, opened);
     return opened;

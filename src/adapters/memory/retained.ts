@@ -1,3 +1,5 @@
+import { createOldestEntry } from '../../core/oldest-entry.ts';
+
 export interface RetainedOptions<Value = unknown> {
   /** Lifetime of a value, in ms of the monotonic clock. */
   readonly forMs: number;
@@ -15,12 +17,14 @@ export interface Retained<Value> {
   get(key: string): Value | undefined;
   /** Stores a value. Its lifetime starts now, even if the key was known. */
   set(key: string, value: Value, weight: { readonly owner: string; readonly bytes: number }): void;
+  /** Replaces a value, with the same weight and lifetime. */
+  replace(key: string, value: Value): void;
   delete(key: string): void;
 }
 
 interface Entry<Value> {
   readonly key: string;
-  readonly value: Value;
+  value: Value;
   readonly bytes: number;
   readonly expiresAt: number;
   readonly share: Share<Value>;
@@ -32,6 +36,7 @@ interface Entry<Value> {
 interface Share<Value> {
   readonly owner: string;
   readonly entries: Map<string, Entry<Value>>;
+  readonly oldest: ReturnType<typeof createOldestEntry<string, Entry<Value>>>;
   bytes: number;
 }
 
@@ -54,7 +59,10 @@ export function createRetained<Value>({
   }
 
   function shareOf(owner: string): Share<Value> {
-    const share = shares.get(owner) ?? { owner, entries: new Map(), bytes: 0 };
+    const known = shares.get(owner);
+    if (known) return known;
+    const entries = new Map<string, Entry<Value>>();
+    const share = { owner, entries, oldest: createOldestEntry(entries), bytes: 0 };
     shares.set(owner, share);
     return share;
   }
@@ -62,10 +70,7 @@ export function createRetained<Value>({
   function dropExpired() {
     const now = performance.now();
     for (const share of shares.values()) {
-      for (const entry of share.entries.values()) {
-        if (entry.expiresAt > now) break;
-        drop(entry);
-      }
+      for (let next = share.oldest(); next && next[1].expiresAt <= now; next = share.oldest()) drop(next[1]);
     }
   }
 
@@ -74,7 +79,7 @@ export function createRetained<Value>({
     const largest = [...shares.values()].reduce((most, share) =>
       measure(share) > measure(most) ? share : most,
     );
-    const [oldest] = largest.entries.values();
+    const [, oldest] = largest.oldest() ?? [];
     if (oldest === undefined) return;
     drop(oldest);
     onEarlyDrop(oldest.value);
@@ -97,6 +102,10 @@ export function createRetained<Value>({
       dropExpired();
       while (entries.size > maxCount) dropEarly((each) => each.entries.size);
       while (totalBytes > maxBytes) dropEarly((each) => each.bytes);
+    },
+    replace(key, value) {
+      const entry = entries.get(key);
+      if (entry) entry.value = value;
     },
     delete(key) {
       const entry = entries.get(key);

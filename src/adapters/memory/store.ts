@@ -1,4 +1,4 @@
-import { type Delivery, firstDueAt, isSettled } from '../../core/delivery/delivery.ts';
+import { type Delivery, firstDueAt, hasBounced, isAmended, isSettled } from '../../core/delivery/delivery.ts';
 import { type Counted, createDeliveryCounters } from '../../core/delivery/delivery-counters.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
 import { settlementOf } from '../../core/delivery/delivery-stats.ts';
@@ -111,7 +111,9 @@ export function createMemoryStore({
     if (stored?.revision !== from.revision) return false;
     const waiting = unsettled.get(to.id);
     const entry = waiting?.entry ?? timeline.get(to);
-    if (isSettled(to.status)) {
+    if (isAmended(stored, to)) {
+      settled.replace(to.id, withoutContent(to));
+    } else if (isSettled(to.status)) {
       retain(to, stored.content);
     } else if (waiting) {
       waiting.delivery = to;
@@ -120,7 +122,7 @@ export function createMemoryStore({
       settled.delete(to.id);
       contents.delete(to.id);
     }
-    entry.status = to.status;
+    Object.assign(entry, toState(to));
     count(stored, to);
     return true;
   }
@@ -129,7 +131,7 @@ export function createMemoryStore({
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      add(delivery, () => timeline.add(delivery, delivery.status, signatureOf(delivery)));
+      add(delivery, () => timeline.add(delivery, toState(delivery), signatureOf(delivery)));
       count(null, delivery);
       return delivery;
     },
@@ -157,10 +159,11 @@ export function createMemoryStore({
       const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
       const wanted = signatureOfQuery(query);
       for (const position of positions) {
-        const { id, createdAt, status } = position;
+        const { id, createdAt, status, bounced } = position;
         if (found.length >= query.limit) break;
         if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
         if (query.statuses?.includes(status) === false) continue;
+        if (query.bounced !== null && bounced !== query.bounced) continue;
         if (isOldestFirst && isSettled(status)) continue;
         if (wanted && !mayMatch(position, wanted)) continue;
         const delivery = unsettled.get(id)?.delivery ?? settled.get(id);
@@ -184,6 +187,10 @@ export function createMemoryStore({
 
 function withoutContent(delivery: Delivery): Delivery {
   return delivery.content === null ? delivery : { ...delivery, content: null };
+}
+
+function toState(delivery: Delivery) {
+  return { status: delivery.status, bounced: hasBounced(delivery) };
 }
 
 function toCounted(delivery: Delivery): Counted {

@@ -12,24 +12,24 @@ const MAX_SUPPRESSIONS = 100_000;
  */
 export function createMemorySuppressions(maxCount = MAX_SUPPRESSIONS): SuppressionStore {
   // A Map iterates in the order of insertion, so its first entry is the oldest.
-  const refused = new Map<string, Suppression>();
+  const automatic = new Map<string, Suppression>();
   const manual = new Map<string, Suppression>();
   /** Mailbox keys of both, sorted. */
   const keys: string[] = [];
 
   function find(key: string): Suppression | null {
-    return refused.get(key) ?? manual.get(key) ?? null;
+    return automatic.get(key) ?? manual.get(key) ?? null;
   }
 
   function drop(key: string): boolean {
-    const existed = refused.delete(key) || manual.delete(key);
+    const existed = automatic.delete(key) || manual.delete(key);
     if (existed) keys.splice(lowerBound(keys, key), 1);
     return existed;
   }
 
   function makeRoom() {
     if (keys.length < maxCount) return;
-    const [oldest] = refused.keys();
+    const [oldest] = automatic.keys();
     if (oldest === undefined) {
       const detail = `The suppression list is full: it holds ${maxCount} manual suppressions. Remove some first.`;
       throw new AppError('queue_full', { detail });
@@ -44,7 +44,7 @@ export function createMemorySuppressions(maxCount = MAX_SUPPRESSIONS): Suppressi
     async replace(from, to) {
       const key = toMailboxKey(to.email);
       if (find(key) !== from) return false;
-      const [own, other] = to.reason === 'manual' ? [manual, refused] : [refused, manual];
+      const [own, other] = to.reason === 'manual' ? [manual, automatic] : [automatic, manual];
       if (!own.has(key) && !other.delete(key)) {
         makeRoom();
         keys.splice(lowerBound(keys, key), 0, key);

@@ -4,18 +4,22 @@ import type { Signature } from '../../core/delivery/signature.ts';
 
 const MIN_BEFORE_COMPACTION = 1024;
 
-/** A position, and what shows that the delivery there does not match a query. */
-export interface Entry extends ListPosition, Signature {
+/** What the store updates with each change of a delivery. */
+interface State {
   status: Status;
+  /** Whether a recipient has bounced. */
+  bounced: boolean;
 }
+
+/** A position, and what shows that the delivery there does not match a query. */
+export interface Entry extends ListPosition, Signature, State {}
 
 /**
  * The positions of all deliveries, sorted. Positions of dropped deliveries stay until they may make
  * up half of the list.
  */
 export interface Timeline {
-  /** Adds an entry. The store sets its status with each change of the delivery. */
-  add(position: ListPosition, status: Status, signature: Signature): Entry;
+  add(position: ListPosition, state: State, signature: Signature): Entry;
   /** Returns the entry at a position, which must exist. */
   get(position: ListPosition): Entry;
   /** Iterates from the newest, or from the one before `after`, to the oldest. */
@@ -56,9 +60,9 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
   }
 
   return {
-    add({ createdAt, id }, status, { high, low }) {
+    add({ createdAt, id }, { status, bounced }, { high, low }) {
       if (positions.length >= compactAt) compact();
-      const position = { createdAt, id, high, low, status };
+      const position = { createdAt, id, high, low, status, bounced };
       const index = rank(position);
       if (index === positions.length) positions.push(position);
       else positions.splice(index, 0, position);

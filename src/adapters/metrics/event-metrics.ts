@@ -1,5 +1,11 @@
 import { Counter, type Registry } from 'prom-client';
 import type { Attempt, Delivery } from '../../core/delivery/delivery.ts';
+import {
+  BOUNCE_CLASSES,
+  type BouncedRecipient,
+  bouncedIn,
+  FOLLOW_UP_KINDS,
+} from '../../core/delivery/follow-up.ts';
 import type { Events } from '../../core/events.ts';
 import type { WebhookResult } from '../../core/ports/webhook-sender.ts';
 import { addCounter, addHistogram } from './plain-metrics.ts';
@@ -59,6 +65,18 @@ export function countEvents(
     help: 'Duration of an attempt to send a message.',
     buckets: ATTEMPT_BUCKETS,
   }).at();
+  const bounced = addCounter(registry, {
+    name: 'outtray_recipients_bounced_total',
+    help: 'Recipients that bounced after Gmail had accepted their message, by account and class of the bounce. Needs INBOUND.',
+    labelNames: ['account', 'class'],
+    expected: () => accounts().flatMap((account) => BOUNCE_CLASSES.map((each) => [account, each] as const)),
+  });
+  const followUps = addCounter(registry, {
+    name: 'outtray_follow_ups_total',
+    help: 'Mail that followed a message into the inbox of its account, by account and kind. Needs INBOUND.',
+    labelNames: ['account', 'kind'],
+    expected: () => accounts().flatMap((account) => FOLLOW_UP_KINDS.map((kind) => [account, kind] as const)),
+  });
   const webhookCalls = addCounter(registry, {
     name: 'outtray_webhook_calls_total',
     help: 'Calls of webhook endpoints, by outcome: delivered, failed, or gone (the endpoint responded 410).',
@@ -66,8 +84,12 @@ export function countEvents(
     expected: () => Object.values(WEBHOOK_OUTCOMES).map((outcome) => [outcome]),
   });
 
-  const toLabel = (account: string, { test }: Delivery) =>
+  const toLabel = (account: string, { test }: Pick<Delivery, 'test'>) =>
     test ? SANDBOX : accounts().includes(account) ? account : OTHER_ACCOUNT;
+
+  function countBounced(label: string, recipients: readonly BouncedRecipient[]) {
+    for (const { bounce } of recipients) bounced.at(label, bounce.class).total += 1;
+  }
 
   events.on('message.accepted', ({ owner }) => accepted.set(owner, (accepted.get(owner) ?? 0) + 1));
   events.on('message.settled', (delivery) => {
@@ -80,6 +102,16 @@ export function countEvents(
     attempts.at(toLabel(attempt.account, delivery), outcome, fault?.error.code).total += 1;
     // The end of an attempt that was interrupted by a crash is unknown.
     if (server !== '') attemptDuration.observe(attemptSeconds(attempt));
+  });
+  events.on('message.followed_up', (delivery, followUp) => {
+    const label = toLabel(delivery.account, delivery);
+    followUps.at(label, followUp.kind).total += 1;
+    countBounced(label, bouncedIn(followUp, delivery));
+  });
+  events.on('message.bounced_late', ({ account }, recipients) => {
+    const label = toLabel(account, { test: false });
+    followUps.at(label, 'bounced').total += 1;
+    countBounced(label, recipients);
   });
   events.on('webhook.attempted', (_notice, { kind }) => {
     webhookCalls.at(WEBHOOK_OUTCOMES[kind]).total += 1;

@@ -13,6 +13,7 @@ import { createRedisSharedState } from './shared-state.ts';
 import { createRedisIdempotency } from './store/idempotency.ts';
 import { createRedisOutbox } from './store/outbox.ts';
 import { startRetention } from './store/retention.ts';
+import { createRedisSentIndex } from './store/sent-index.ts';
 import { createRedisStore } from './store/store.ts';
 import { createRedisSuppressions } from './store/suppressions.ts';
 
@@ -97,6 +98,7 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
     outbox,
+    sentIndex: createRedisSentIndex(connection),
     sharedState: createRedisSharedState(connection, store, outbox),
     rates: createRedisRateCounter(connection),
     client: connection.redis,

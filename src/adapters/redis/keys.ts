@@ -64,6 +64,8 @@ export const KEYS = {
   suppressions: key('suppressions'),
   /** Sorted set: the mailbox keys of all suppressions. */
   mailboxes: key('suppressions:order'),
+  /** String: what the index of sent messages has of one, in JSON. It expires after a week. */
+  sent: (id: string) => key('sent', id),
   /** Hash: waiting notices by id. */
   notices: key('outbox:notices'),
   /** Hash: bytes and endpoint of each waiting notice. */

@@ -1,5 +1,6 @@
 import type { ReadCredentials } from '../../core/accounts/credentials.ts';
 import { type Fault, type Job, type Outcome, UNREACHABLE_CODES } from '../../core/delivery/outcome.ts';
+import { parseReply } from '../../core/delivery/smtp-reply.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
 import { MINUTE } from '../../core/time.ts';
@@ -8,7 +9,6 @@ import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
 import { resolveHost } from './connection/resolve.ts';
 import { classify, classifyReply, selectDecisive } from './errors/classify.ts';
 import type { AttemptProgress } from './errors/nodemailer-errors.ts';
-import { parseReply } from './errors/reply-parser.ts';
 import { DEADLINES, type Deadlines, type Resolve, type ServerOptions } from './server-options.ts';
 
 /** How long a fallback server is used before the preferred one is tried again, in ms. */

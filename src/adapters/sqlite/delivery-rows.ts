@@ -1,4 +1,4 @@
-import { type Delivery, type DeliveryPatch, firstDueAt } from '../../core/delivery/delivery.ts';
+import { type Delivery, type DeliveryPatch, firstDueAt, hasBounced } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
@@ -46,6 +46,7 @@ export function toMutableColumns(
     status,
     channel: channelOf(delivery),
     dueAt: toDueAt(delivery, fileNow),
+    bounced: hasBounced(delivery),
     state: state.padEnd(STATE_LENGTH),
     firstDueAt: firstDueAt(delivery),
     finishedAt,
@@ -53,12 +54,12 @@ export function toMutableColumns(
 }
 
 type State = Pick<Delivery, 'revision' | 'status'> &
-  Required<Omit<DeliveryPatch, 'lookup'>> &
-  Pick<DeliveryPatch, 'lookup'>;
+  Required<Omit<DeliveryPatch, 'lookup' | 'followUps'>> &
+  Pick<DeliveryPatch, 'lookup' | 'followUps'>;
 
-/** The fields that `advance` and `amend` change, apart from the content. Few have a lookup. */
+/** The fields that `advance` and `amend` change, apart from the content. Few have the last two. */
 function stateOf(delivery: Delivery): State {
-  const { lookup } = delivery;
+  const { lookup, followUps } = delivery;
   return {
     revision: delivery.revision,
     status: delivery.status,
@@ -74,6 +75,7 @@ function stateOf(delivery: Delivery): State {
     perAttempt: delivery.perAttempt,
     retriedForMs: delivery.retriedForMs,
     ...(lookup && { lookup }),
+    ...(followUps.length > 0 && { followUps }),
   };
 }
 

@@ -11,6 +11,7 @@ import { createSqliteOutbox } from './outbox.ts';
 import type { ThreadSetup } from './protocol.ts';
 import { refillQueue } from './recovery.ts';
 import { startRetention } from './retention.ts';
+import { createSqliteSentIndex } from './sent-index.ts';
 import { createSqliteSharedState } from './shared-state.ts';
 import { toFileError } from './sqlite-errors.ts';
 import { createSqliteStore } from './store.ts';
@@ -78,6 +79,7 @@ async function createBackend(
     idempotency: createSqliteIdempotency(database),
     suppressions: createSqliteSuppressions(database, suppressed),
     outbox,
+    sentIndex: createSqliteSentIndex(database),
     sharedState: createSqliteSharedState(database, outbox),
   } as const;
   const clockWriter = persistFileClock(database);

@@ -1,4 +1,5 @@
 import type { Delivery } from '../../core/delivery/delivery.ts';
+import { createOldestEntry } from '../../core/oldest-entry.ts';
 
 const MAX_BYTES = 8 * 1024 * 1024;
 /** Larger deliveries are few, and reading one costs little beside sending it. */
@@ -13,6 +14,7 @@ export interface RecentDeliveries {
 
 export function createRecentDeliveries(): RecentDeliveries {
   const recent = new Map<string, Delivery>();
+  const oldest = createOldestEntry(recent);
   let bytes = 0;
 
   function remove(id: string) {
@@ -26,10 +28,7 @@ export function createRecentDeliveries(): RecentDeliveries {
       if (delivery.bytes > MAX_DELIVERY_BYTES) return;
       recent.set(delivery.id, delivery);
       bytes += delivery.bytes;
-      for (const id of recent.keys()) {
-        if (bytes <= MAX_BYTES) return;
-        remove(id);
-      }
+      for (let first = oldest(); first && bytes > MAX_BYTES; first = oldest()) remove(first[0]);
     },
     remove,
   };

@@ -2,7 +2,7 @@ import type { Database } from './database.ts';
 
 const EVERY_MS = 10_000;
 
-/** Removes rows that have been kept for RETAIN, in small steps between which other calls run. */
+/** Removes rows that have expired, in small steps between which other calls run. */
 export interface Retention {
   /** Removes everything that has expired now. */
   prune(): Promise<void>;

@@ -1,7 +1,7 @@
 import type { AccountEvent, Events } from '../events.ts';
 import type { Notice } from '../ports/outbox.ts';
 import { HOUR } from '../time.ts';
-import type { AccountChange } from './account-faults.ts';
+import type { AccountChange, FaultPause } from './account-faults.ts';
 import type { AccountRules } from './account-state.ts';
 import { type AccountStatus, accountStatusOf } from './account-status.ts';
 import type { AccountEdit } from './account-store.ts';
@@ -40,7 +40,8 @@ export function createAccountReporter(options: AccountReporterOptions): AccountR
       const type = newsOf(change);
       if (type !== null) {
         const moment = { shared: now, wall: Date.now() };
-        notices.push(...noticesOf(type, accountStatusOf(user, state, usage, rules, moment)));
+        const status = accountStatusOf(user, state, usage, rules, moment);
+        notices.push(...noticesOf(type, change.kind === 'paused' ? pausedBy(change, status) : status));
       }
       return change;
     },
@@ -63,4 +64,9 @@ export function createAccountReporter(options: AccountReporterOptions): AccountR
 function newsOf(change: AccountChange): AccountEvent | null {
   if (change.kind === 'resumed') return 'account.resumed';
   return change.kind === 'paused' && change.isNew ? 'account.paused' : null;
+}
+
+/** Returns the status with the reason of this pause, if the account is paused for another, too. */
+function pausedBy({ pause: { error, forMs }, since }: FaultPause, status: AccountStatus): AccountStatus {
+  return { ...status, pause: { error, since, until: Date.now() + forMs } };
 }

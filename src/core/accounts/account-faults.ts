@@ -44,6 +44,8 @@ export interface FoundFault {
 export interface FaultPause {
   readonly kind: 'paused';
   readonly pause: Pause;
+  /** When the pause began, in epoch ms by the wall clock. */
+  readonly since: number;
   /** Whether the account was not paused before, or for another reason. */
   readonly isNew: boolean;
   /** Operators are not notified: it may be a single broken connection, or they know already. */
@@ -72,7 +74,8 @@ export function pauseAccount(
       ? dailyLimitWaits(state, usage, rules, now)
       : (fault.backoffMs ?? PROBE_AFTER_MS).map((ms) => ms * rules.backoffScale);
   const pause = openBreaker(state.breaker, { error, waitsMs, counts, failedAt }, now);
-  return { kind: 'paused', pause, isNew: formerCode !== error.code, isQuiet: false };
+  const since = state.breaker.pause?.since ?? failedAt;
+  return { kind: 'paused', pause, since, isNew: formerCode !== error.code, isQuiet: false };
 }
 
 function dailyLimitWaits(
@@ -110,7 +113,8 @@ export function pauseInstance(
   );
   const pause = openBreaker(reach, { error, waitsMs, counts, failedAt }, now);
   const isNew = counts && reach.failures === NOTIFY_AT;
-  return { kind: 'paused', pause, isNew, isQuiet: !counts || reach.failures < NOTIFY_AT };
+  const since = reach.pause?.since ?? failedAt;
+  return { kind: 'paused', pause, since, isNew, isQuiet: !counts || reach.failures < NOTIFY_AT };
 }
 
 /**
@@ -123,6 +127,11 @@ export function resumeInstance(state: AccountState, rules: AccountRules): boolea
   if (state.owesResumed) delete state.owesResumed;
   if (closeBreaker(reach)) restartLimit(state.concurrency, rules.connections);
   return wasNotified;
+}
+
+/** Returns the change after some part of the account resumed, unless it is still paused. */
+export function toResumption({ breaker }: AccountState, isResumed: boolean): AccountChange {
+  return { kind: isResumed && breaker.state !== 'open' ? 'resumed' : 'unchanged' };
 }
 
 /** Resumes the account: a probe has found that it works. Returns whether it was paused. */

@@ -184,7 +184,8 @@ export function createAccount(user: string, options: AccountOptions): Account {
       await store.read();
       // Most looks change nothing.
       if (fault === null && !store.state.mailboxFailure) return;
-      await store.change((state, _usage, now) => recordLook(state, fault, now));
+      const isNews = await store.change((state, _usage, now) => recordLook(state, fault, now));
+      if (isNews) events.emit('account.mailbox', user, fault);
     },
     status,
     async readStatus() {

@@ -8,6 +8,7 @@ import {
   resumeAccount,
   resumeAfterLogin,
   resumeInstance,
+  toResumption,
 } from './account-faults.ts';
 import { type AccountRules, type AccountState, endProbe, leaseOf } from './account-state.ts';
 import { growLimit } from './concurrency-limit.ts';
@@ -85,7 +86,7 @@ export function settleAttempt(
       byProbe: wasProbe,
       failedAt: endedAt,
     });
-  return { kind: isInstanceResumed || isAccountResumed ? 'resumed' : 'unchanged' };
+  return toResumption(state, isInstanceResumed || isAccountResumed);
 }
 
 /**
@@ -107,7 +108,7 @@ export function settleLogin(
   const isInstanceResumed = resumeInstance(state, rules);
   const isAccountResumed = fault === null && resumeAfterLogin(state, rules, now);
   if (found?.fault.scope === 'account') return pauseAccount(state, usage, rules, now, found);
-  return { kind: isInstanceResumed || isAccountResumed ? 'resumed' : 'unchanged' };
+  return toResumption(state, isInstanceResumed || isAccountResumed);
 }
 
 function cancelUncommitted(state: AccountState, instance: string): void {

@@ -28,10 +28,12 @@ export function mailboxStatusOf({ mailboxFailure }: AccountState, use: MailboxUs
   return { status: mailboxFailure?.isRefusal ? 'refused' : 'ready', code: mailboxFailure?.code ?? null };
 }
 
-/** Records how a look has ended. */
-export function recordLook(state: AccountState, fault: MailboxFault | null, now: number): void {
+/** Records how a look has ended. Returns whether the one before had ended otherwise. */
+export function recordLook(state: AccountState, fault: MailboxFault | null, now: number): boolean {
+  const isNews = state.mailboxFailure?.code !== fault?.code;
   if (fault) state.mailboxFailure = { code: fault.code, isRefusal: fault.isRefusal, at: now };
   else delete state.mailboxFailure;
+  return isNews;
 }
 
 /** Whether a look can succeed: the last login was not refused within 15 minutes. */

@@ -9,9 +9,13 @@ import type { Delivery } from './delivery.ts';
  * stay readable: fields are only ever added, with a default for records that lack them.
  */
 export function encodeRecord(delivery: Delivery): string {
-  const { trace, lookup } = delivery;
+  const { trace, lookup, followUps } = delivery;
   // Few messages have these: the record of any other has no field for them.
-  const rare = { trace: trace ?? undefined, lookup: lookup ?? undefined };
+  const rare = {
+    trace: trace ?? undefined,
+    lookup: lookup ?? undefined,
+    followUps: followUps.length > 0 ? followUps : undefined,
+  };
   return JSON.stringify({ ...delivery, ...rare, content: null });
 }
 
@@ -27,7 +31,7 @@ export function decodeRecord(record: string, content: Content | null): Delivery 
 /** Returns the fields that records of older versions lack. */
 function defaultsFor(
   content: Content | null,
-): Pick<Delivery, 'trace' | 'replyTo' | 'template' | 'attachments' | 'warnings' | 'lookup'> {
+): Pick<Delivery, 'trace' | 'replyTo' | 'template' | 'attachments' | 'warnings' | 'lookup' | 'followUps'> {
   const attachments = content?.attachments ?? [];
   return {
     trace: null,
@@ -40,6 +44,7 @@ function defaultsFor(
     })),
     warnings: [],
     lookup: null,
+    followUps: [],
   };
 }
 

@@ -1,14 +1,15 @@
 import { toMailboxKey } from '../message/address.ts';
-import { type Delivery, firstDueAt, isSettled, type Status } from './delivery.ts';
+import { type Delivery, firstDueAt, hasBounced, isSettled, type Status } from './delivery.ts';
 
 /** Whether a delivery matches the filters of a query. Ignores `limit` and `after`. */
 export function matchesQuery(
   delivery: Delivery,
-  { owner, statuses, waitingAt, tag, recipient, createdAfter, createdBefore }: DeliveryQuery,
+  { owner, statuses, bounced, waitingAt, tag, recipient, createdAfter, createdBefore }: DeliveryQuery,
 ): boolean {
   return (
     (owner === null || delivery.owner === owner) &&
     (statuses === null || statuses.includes(delivery.status)) &&
+    (bounced === null || hasBounced(delivery) === bounced) &&
     (waitingAt === null || isWaiting(delivery, waitingAt)) &&
     (tag === null ||
       Object.entries(delivery.tags).some(([name, value]) => name === tag || `${name}:${value}` === tag)) &&
@@ -36,6 +37,8 @@ export function isWaiting(
 export interface DeliveryQuery {
   readonly owner: string | null;
   readonly statuses: readonly Status[] | null;
+  /** Whether a recipient has bounced. */
+  readonly bounced: boolean | null;
   /**
    * Lists, oldest first, only deliveries that wait at this time, in epoch ms. Null: lists all, newest
    * first.
@@ -58,6 +61,7 @@ export interface DeliveryQuery {
 export const ANY_DELIVERY: Omit<DeliveryQuery, 'limit' | 'after'> = {
   owner: null,
   statuses: null,
+  bounced: null,
   waitingAt: null,
   tag: null,
   recipient: null,

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Address } from '../message/address.ts';
 import type { Content, Envelope, Priority } from '../message/message.ts';
+import type { Bounce, FollowUp } from './follow-up.ts';
 import type { Lookup } from './lookup.ts';
 import type { TraceContext } from './trace-context.ts';
 
@@ -58,6 +59,14 @@ export function isSettled(status: Status): boolean {
   return SETTLED.has(status);
 }
 
+/**
+ * Whether a change of a settled delivery leaves it in its status: mail that follows it is recorded.
+ * It stays readable for as long as before.
+ */
+export function isAmended(from: Pick<Delivery, 'status'>, to: Pick<Delivery, 'status'>): boolean {
+  return isSettled(from.status) && from.status === to.status;
+}
+
 /** Whether the state machine has a transition from one status to the other. */
 export function mayBecome(from: Status, to: Status): boolean {
   return NEXT[from].includes(to);
@@ -90,16 +99,19 @@ export interface DeliveryError {
   readonly smtp: SmtpReply | null;
 }
 
-export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed'] as const;
+export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed', 'bounced'] as const;
 
 /**
  * `pending` until the server accepts or refuses the recipient permanently. `smtp` is its latest
- * reply about this recipient. `suppressed`: never attempted.
+ * reply about this recipient. `suppressed`: never attempted. `bounced`: a report says that the
+ * recipient does not get the message, which the server may have accepted.
  */
 export interface Recipient {
   readonly email: string;
   readonly status: (typeof RECIPIENT_STATUSES)[number];
   readonly smtp: SmtpReply | null;
+  /** Only if it has bounced. */
+  readonly bounce?: Bounce;
 }
 
 /** What is kept of an attachment once its content is dropped. */
@@ -188,6 +200,8 @@ export interface Delivery {
   readonly retriedForMs: number;
   /** Null unless the outcome of an attempt is unknown, also in records of version 0.2. */
   readonly lookup: Lookup | null;
+  /** Oldest first. Empty in records of version 0.2. */
+  readonly followUps: readonly FollowUp[];
 }
 
 export type DeliveryPatch = Partial<
@@ -205,6 +219,7 @@ export type DeliveryPatch = Partial<
     | 'perAttempt'
     | 'retriedForMs'
     | 'lookup'
+    | 'followUps'
   >
 >;
 
@@ -256,8 +271,13 @@ export function firstDueAt({ createdAt, scheduledAt }: Pick<Delivery, 'createdAt
 }
 
 /** Returns the recipients that the server has neither accepted nor refused permanently. */
-export function pendingOf({ recipients }: Delivery): string[] {
+export function pendingOf({ recipients }: Pick<Delivery, 'recipients'>): string[] {
   return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
+}
+
+/** Whether a recipient has bounced. */
+export function hasBounced({ recipients }: Pick<Delivery, 'recipients'>): boolean {
+  return recipients.some(({ status }) => status === 'bounced');
 }
 
 /** Returns the recipients that an attempt names: all pending ones, or at most `perAttempt`. */

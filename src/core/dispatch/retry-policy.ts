@@ -175,7 +175,7 @@ function rejectPending(recipients: readonly Recipient[], smtp: SmtpReply | null)
 }
 
 function settle(recipients: readonly Recipient[], error: DeliveryError | null): RetryDecision {
-  const accepted = recipients.filter(({ status }) => status === 'accepted').length;
+  const accepted = recipients.filter(({ status }) => status === 'accepted' || status === 'bounced').length;
   if (accepted === recipients.length) return { kind: 'settle', status: 'sent', recipients, error: null };
   return { kind: 'settle', status: accepted > 0 ? 'partially_sent' : 'failed', recipients, error };
 }

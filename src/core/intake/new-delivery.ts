@@ -67,6 +67,7 @@ export function toNewDelivery(
     perAttempt: null,
     retriedForMs: 0,
     lookup: null,
+    followUps: [],
   };
 }
 

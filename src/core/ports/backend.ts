@@ -2,6 +2,7 @@ import type { DeliveryStore } from './delivery-store.ts';
 import type { IdempotencyStore } from './idempotency-store.ts';
 import type { Outbox } from './outbox.ts';
 import type { Queue } from './queue.ts';
+import type { SentIndex } from './sent-index.ts';
 import type { SharedState } from './shared-state.ts';
 import type { SuppressionStore } from './suppression-store.ts';
 
@@ -18,6 +19,7 @@ export interface Backend {
   readonly idempotency: IdempotencyStore;
   readonly suppressions: SuppressionStore;
   readonly outbox: Outbox;
+  readonly sentIndex: SentIndex;
   readonly sharedState: SharedState;
   /**
    * Copies everything to a file, as it is at one moment, while the service goes on. The file is

@@ -1,6 +1,7 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 import type { DeliveryStats } from '../delivery/delivery-stats.ts';
+import type { FollowUp } from '../delivery/follow-up.ts';
 import type { Content } from '../message/message.ts';
 import type { Notice } from './outbox.ts';
 
@@ -22,6 +23,8 @@ export interface DeliveryChange {
   readonly effect: QueueEffect | null;
   /** New notices, due now. Stored and queued with the change. */
   readonly notices: readonly Notice[];
+  /** The mail that the change records. Missing for any other change. */
+  readonly followUp?: FollowUp;
 }
 
 /**

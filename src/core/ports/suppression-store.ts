@@ -1,15 +1,24 @@
 import type { SmtpReply } from '../delivery/delivery.ts';
 
+/**
+ * Why mail is not sent to an address:
+ *
+ * - `refused`: Gmail refused the address permanently;
+ * - `bounce`: a report says that the address does not exist;
+ * - `manual`: entered by a client of the API.
+ */
+export const SUPPRESSION_REASONS = ['refused', 'bounce', 'manual'] as const;
+export type SuppressionReason = (typeof SUPPRESSION_REASONS)[number];
+
 /** An address that mail is not sent to. */
 export interface Suppression {
   readonly email: string;
-  /** `refused`: Gmail refused the address permanently. `manual`: entered by a client of the API. */
-  readonly reason: 'refused' | 'manual';
+  readonly reason: SuppressionReason;
   /** Accounts that do not send to it. Null: no account does. */
   readonly accounts: readonly string[] | null;
-  /** Gmail's reply. */
+  /** The reply of Gmail, or that of the receiving server to it. */
   readonly smtp: SmtpReply | null;
-  /** Id of the message that Gmail refused. */
+  /** Id of the message that was refused or bounced. */
   readonly messageId: string | null;
   /** Free text of a manual suppression. */
   readonly note: string | null;
@@ -19,7 +28,7 @@ export interface Suppression {
 /**
  * Stores suppressions, one for each mailbox. Addresses are compared by `toMailboxKey`.
  *
- * In memory it is bounded: the oldest suppressions with reason `refused` are dropped first.
+ * In memory it is bounded: the oldest suppressions that were not entered manually are dropped first.
  */
 export interface SuppressionStore {
   get(email: string): Promise<Suppression | null>;

@@ -1,5 +1,6 @@
 import type { AccountStatus } from '../accounts/account-status.ts';
 import type { Delivery } from '../delivery/delivery.ts';
+import type { FollowUp } from '../delivery/follow-up.ts';
 import { type TraceContext, traceIdOf } from '../delivery/trace-context.ts';
 import type { AccountEvent } from '../events.ts';
 import { createId } from '../id.ts';
@@ -23,8 +24,12 @@ export interface NoticesOptions {
 
 /** Creates the notices of events: one for each endpoint, with the same event id. */
 export interface Notices {
-  /** Returns those of a message that has just settled or been deferred. */
-  ofMessage(delivery: Delivery): readonly Notice[];
+  /**
+   * Returns those of a message that has just settled or been deferred.
+   *
+   * @param followUp the mail that has followed it: then they report that
+   */
+  ofMessage(delivery: Delivery, followUp?: FollowUp): readonly Notice[];
   /** Returns those of an account that has just been paused or resumed. */
   ofAccount(type: AccountEvent, status: AccountStatus): readonly Notice[];
 }
@@ -37,6 +42,8 @@ interface WebhookEvent {
   readonly sequence?: number;
   /** The trace of the message. */
   readonly trace?: TraceContext | null;
+  /** The mail that followed the message. */
+  readonly followUp?: unknown;
   readonly data: unknown;
 }
 
@@ -56,10 +63,11 @@ export function createNotices(options: NoticesOptions): Notices {
   function toNotices(all: readonly Endpoint[], describe: () => WebhookEvent): readonly Notice[] {
     const endpoints = all.filter(({ url }) => !isGone(url));
     if (endpoints.length === 0) return NONE;
-    const { type, about, sequence, trace, data } = describe();
+    const { type, about, sequence, trace, followUp, data } = describe();
     const createdAt = Date.now();
     const timestamp = new Date(createdAt).toISOString();
-    const body = JSON.stringify({ type, timestamp, sequence, trace_id: traceIdOf(trace), data });
+    const event = { type, timestamp, sequence, trace_id: traceIdOf(trace), follow_up: followUp, data };
+    const body = JSON.stringify(event);
     const eventId = createId('evt');
     const subject = { eventId, type, about, trace: trace ?? undefined, body };
     const rest = { ...subject, createdAt, dueAt: now(), failures: 0, retriedForMs: 0 };
@@ -67,13 +75,14 @@ export function createNotices(options: NoticesOptions): Notices {
   }
 
   return {
-    ofMessage(delivery) {
+    ofMessage(delivery, followUp) {
       const { id, owner, status, revision, trace } = delivery;
       return toNotices(endpointsFor(owner), () => ({
-        type: `message.${status}`,
+        type: `message.${followUp?.kind ?? status}`,
         about: id,
         sequence: revision,
         trace,
+        followUp: followUp && presenter.followUp(followUp),
         data: presenter.message(delivery),
       }));
     },

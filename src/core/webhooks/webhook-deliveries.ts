@@ -14,7 +14,7 @@ export interface WebhookDeliveries {
   list(query: Omit<NoticeQuery, 'key'>, caller: Caller): Promise<readonly ListedNotice[]>;
   /**
    * Makes a failed notice wait for a call, with the same event id and a new day of retries, even if
-   * its endpoint responded 410. Makes one that waits due now.
+   * its endpoint responded 410. Calls the endpoint for one that waits now, in the same way.
    *
    * @throws {AppError} `not_found` if it is unknown, or its endpoint is not configured any more;
    *   `queue_full`
@@ -49,8 +49,10 @@ export function createWebhookDeliveries({
       const found = await find(id, caller);
       const dueAt = now();
       if (statusOf(found) === 'waiting') {
+        const marked = { ...found, replayed: true as const, dueAt };
+        await outbox.put(marked);
         await queue.bringForward(id, channelOf(found.url), 0);
-        return { ...found, dueAt };
+        return marked;
       }
       const { reason: _reason, finishedAt: _finishedAt, ...notice } = found;
       if (!endpoints().some(({ url, key }) => url === notice.url && key === notice.key))

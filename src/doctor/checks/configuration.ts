@@ -13,6 +13,7 @@ export interface ReadConfiguration {
     | 'smtp'
     | 'maxMessageBytes'
     | 'fromPolicy'
+    | 'mailbox'
     | 'queue'
     | 'templatesDir'
     | 'webhooks'
@@ -103,9 +104,15 @@ function placeholderAccount({ SMTP_URL }: Environment): Environment {
   };
 }
 
-/** Removes the default servers if SMTP_URL is invalid: the operator means different ones. */
+/** Removes default servers if SMTP_URL or IMAP_URL is invalid: the operator means different ones. */
 function withoutServers(config: Config, invalid: ReadonlySet<string>): Config {
-  return invalid.has('SMTP_URL') ? { ...config, smtp: { ...config.smtp, servers: [] } } : config;
+  const { smtp, mailbox } = config;
+  const isKnown = !invalid.has('SMTP_URL') && !invalid.has('IMAP_URL');
+  return {
+    ...config,
+    smtp: invalid.has('SMTP_URL') ? { ...smtp, servers: [] } : smtp,
+    mailbox: isKnown ? mailbox : { ...mailbox, server: null },
+  };
 }
 
 function toVariable(name: string): string {

@@ -19,6 +19,14 @@ export interface TestMessageOptions {
   readonly version: string;
 }
 
+export interface TestMessage {
+  readonly result: CheckResult;
+  /** With angle brackets. */
+  readonly messageId: string;
+  /** When the attempt began, in epoch ms. */
+  readonly since: number;
+}
+
 /**
  * Sends a real message through the transport that the service uses, and reports the server's reply.
  */
@@ -26,15 +34,15 @@ export async function sendTestMessage(
   { user, credentials, from }: AccountConfig,
   to: string,
   options: TestMessageOptions,
-): Promise<CheckResult> {
+): Promise<TestMessage> {
   const { servers, ehloName, ca, version } = options;
   const transport = openTransport({ servers, user, credentials, ehloName, ca, deadlines: TEST_DEADLINES });
   try {
-    const { fault, reply } = await transport.send(toJob(from, to, version));
-    if (fault) return diagnoseFault(fault);
-    return pass(
-      `sent to ${to}: ${[reply?.code, reply?.enhanced, reply?.response].filter(Boolean).join(' ')}`,
-    );
+    const job = toJob(from, to, version);
+    const { fault, reply } = await transport.send(job);
+    const replyText = [reply?.code, reply?.enhanced, reply?.response].filter(Boolean).join(' ');
+    const result = fault ? diagnoseFault(fault) : pass(`sent to ${to}: ${replyText}`);
+    return { result, messageId: job.messageId, since: job.date };
   } finally {
     await transport.close();
   }

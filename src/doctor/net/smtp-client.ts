@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Stage } from '../../adapters/smtp/errors/classify.ts';
-import { parseReply } from '../../adapters/smtp/errors/reply-parser.ts';
 import type { SmtpServer } from '../../config/smtp-url.ts';
 import type { SmtpReply } from '../../core/delivery/delivery.ts';
+import { parseReply } from '../../core/delivery/smtp-reply.ts';
 import {
   createClosedError,
   type NetworkOptions,

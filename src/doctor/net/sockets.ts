@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { toOneLine } from '../../adapters/mail-server/one-line.ts';
 import { toTlsOptions } from '../../adapters/mail-server/tls-options.ts';
+import { toOneLine } from '../../core/delivery/one-line.ts';
 
 export type Family = 4 | 6;
 

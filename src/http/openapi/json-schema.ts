@@ -16,9 +16,11 @@ import {
   address,
   attachmentInfo,
   attempt,
+  bounce,
   deliveryError,
   droppedMessage,
   errorCode,
+  followUp,
   messageList,
   messageResource,
   preview,
@@ -34,7 +36,7 @@ import { templateUse } from '../schemas/template.ts';
 import { labels } from '../schemas/text.ts';
 import { references } from '../schemas/thread.ts';
 import { unsubscribe } from '../schemas/unsubscribe.ts';
-import { accountEvent, messageEvent } from '../schemas/webhook.ts';
+import { accountEvent, followUpEvent, messageEvent } from '../schemas/webhook.ts';
 import { alternativeOf } from '../validation/leniency.ts';
 
 /** Schemas with a name in the document, as clients write them. */
@@ -60,6 +62,8 @@ const RESPONSES = {
   Attempt: attempt,
   AttachmentInfo: attachmentInfo,
   Warning: warning,
+  Bounce: bounce,
+  FollowUp: followUp,
   SmtpReply: smtpReply,
   DeliveryError: deliveryError,
   Account: account,
@@ -79,6 +83,7 @@ const RESPONSES = {
   ResendError: resendError,
   ErrorCode: errorCode,
   MessageEvent: messageEvent,
+  FollowUpEvent: followUpEvent,
   AccountEvent: accountEvent,
 };
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { accountEvent, messageEvent } from '../schemas/webhook.ts';
+import { accountEvent, followUpEvent, messageEvent } from '../schemas/webhook.ts';
 import { toSchema } from './json-schema.ts';
 import type { Operation } from './operation.ts';
 
@@ -51,6 +51,12 @@ export function describeWebhooks(): Record<string, { readonly post: Operation }>
       'A message changed',
       'Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message. If the message has a trace, the call has its `traceparent` and `tracestate` headers.',
       messageEvent,
+    ),
+    followUp: describe(
+      'followUpEvent',
+      'A mail followed a message',
+      'Sent when a bounce, a delay or a reply has arrived in the inbox of the account, if INBOUND is set, to the same endpoints as events of messages. The status of the message stays as it was.',
+      followUpEvent,
     ),
     account: describe(
       'accountEvent',

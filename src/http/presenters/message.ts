@@ -1,11 +1,25 @@
 import { type Caller, isAdmin } from '../../core/auth/caller.ts';
-import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../../core/delivery/delivery.ts';
+import {
+  type Attempt,
+  type Delivery,
+  type DeliveryError,
+  hasBounced,
+  namedOf,
+  type Recipient,
+} from '../../core/delivery/delivery.ts';
+import type { Bounce, FollowUp } from '../../core/delivery/follow-up.ts';
 import { ERRORS } from '../../core/errors.ts';
 import type { Preview } from '../../core/intake/intake.ts';
 import type { Durability } from '../../core/ports/backend.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
 import { toIso, toIsoOrNull } from '../../core/time.ts';
-import type { DroppedMessage, MessageResource, PreviewResource } from '../schemas/message.ts';
+import type {
+  BounceResource,
+  DroppedMessage,
+  FollowUpResource,
+  MessageResource,
+  PreviewResource,
+} from '../schemas/message.ts';
 
 /**
  * The message resource of a delivery: snake_case, times in ISO 8601, fields in the order of the
@@ -44,7 +58,9 @@ export function toMessageResource(
     expires_at: toIsoOrNull(delivery.expiresAt),
     next_attempt_at: toIsoOrNull(nextAttemptOf(delivery)),
     finished_at: toIsoOrNull(delivery.finishedAt),
-    recipients: delivery.recipients,
+    recipients: delivery.recipients.map(toRecipient),
+    bounced: hasBounced(delivery),
+    follow_ups: delivery.followUps.map(toFollowUp),
     attempts: delivery.attempts.map(toAttempt),
     error: delivery.error && toError(delivery.error),
     warnings: delivery.warnings,
@@ -61,6 +77,19 @@ function nextAttemptOf({ nextAttemptAt, expiresAt }: Delivery): number | null {
   return nextAttemptAt !== null && nextAttemptAt < (expiresAt ?? Number.POSITIVE_INFINITY)
     ? nextAttemptAt
     : null;
+}
+
+function toRecipient({ email, status, smtp, bounce }: Recipient): MessageResource['recipients'][number] {
+  return bounce ? { email, status, smtp, bounce: toBounce(bounce) } : { email, status, smtp };
+}
+
+function toBounce({ at, class: bounceClass, smtp, reportingMta, unverified }: Bounce): BounceResource {
+  return { at: toIso(at), class: bounceClass, smtp, reporting_mta: reportingMta, unverified };
+}
+
+/** A mail that followed a message. */
+export function toFollowUp({ kind, at, from, mailId, recipients }: FollowUp): FollowUpResource {
+  return { kind, at: toIso(at), from, message_id: mailId, recipients };
 }
 
 function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {

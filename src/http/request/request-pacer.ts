@@ -7,7 +7,7 @@ const MAX_BATCH = 32;
  * Pause after a batch, as a multiple of the time that the batch took. More costs accepted messages,
  * less costs deliveries: `npm run bench -- flood`.
  */
-const PAUSE_FACTOR = 3.5;
+const PAUSE_FACTOR = 5;
 
 /**
  * Begins requests. While no mail is being sent, those that arrive in one turn of the event loop begin

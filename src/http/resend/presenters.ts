@@ -1,4 +1,4 @@
-import type { Delivery, Status } from '../../core/delivery/delivery.ts';
+import { type Delivery, hasBounced, isSettled, type Status } from '../../core/delivery/delivery.ts';
 import type { Address } from '../../core/message/address.ts';
 import type { BodyText } from '../../core/message/body-text.ts';
 import { toIso, toIsoOrNull } from '../../core/time.ts';
@@ -28,6 +28,7 @@ export function toEmailEntry({
   createdAt,
   scheduledAt,
   status,
+  recipients,
 }: Delivery): EmailEntry {
   return {
     id,
@@ -40,7 +41,7 @@ export function toEmailEntry({
     subject: envelope.subject,
     created_at: toIso(createdAt),
     scheduled_at: toIsoOrNull(scheduledAt),
-    last_event: LAST_EVENTS[status],
+    last_event: isSettled(status) && hasBounced({ recipients }) ? 'bounced' : LAST_EVENTS[status],
   };
 }
 

@@ -90,7 +90,7 @@ const MAX_EMAILS = 100;
 
 export const emailBatchRequest = z.array(emailItem).min(1).max(MAX_EMAILS);
 
-const EVENTS = ['scheduled', 'queued', 'delivery_delayed', 'sent', 'failed', 'canceled'] as const;
+const EVENTS = ['scheduled', 'queued', 'delivery_delayed', 'sent', 'bounced', 'failed', 'canceled'] as const;
 
 const id = z.string().meta({ examples: ['msg_01k7m4q2'] });
 const time = z.iso.datetime();
@@ -116,7 +116,7 @@ export const emailEntry = z.object({
   scheduled_at: time.nullable(),
   last_event: z.enum(EVENTS).meta({
     description:
-      '`sent`: Gmail accepted the email. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.',
+      '`sent`: Gmail accepted the email. `bounced`: a report says that a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.',
   }),
 });
 

@@ -37,7 +37,7 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         tags: ['suppressions'],
         summary: 'List suppressions',
         description:
-          'Addresses that Gmail refused permanently, and addresses that were added here. Ordered by address.',
+          'Addresses that Gmail refused permanently, that bounced because they do not exist, or that were added here. Ordered by address.',
         querystring: strictObject({
           limit,
           cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)),
@@ -109,7 +109,7 @@ the same response. The body is optional.`,
         tags: ['suppressions'],
         summary: 'Remove a suppression',
         description:
-          'Allows mail to the address again, for every account. If Gmail refuses the address again, it is suppressed again.',
+          'Allows mail to the address again, for every account. If the address is refused or bounces again, it is suppressed again.',
         params: PARAMS,
         response: keyedResponses({ 204: REMOVED }, ['validation_failed', ...BODY_CODES, 'not_found']),
       },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CONFIRMATIONS, RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
+import { BOUNCE_CLASSES, FOLLOW_UP_KINDS } from '../../core/delivery/follow-up.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
 import { PRIORITIES } from '../../core/message/message.ts';
@@ -50,12 +51,45 @@ export const deliveryError = z.object({
   smtp: smtpReply.nullable(),
 });
 
+export const bounce = z.object({
+  at: time.meta({ description: 'When the report arrived.' }),
+  class: z.enum(BOUNCE_CLASSES).meta({
+    description:
+      '`hard`: the address does not exist. `soft`: a fault of the mailbox or of its server. `blocked`: the server refuses mail of this sender. `policy`: something that the sender can fix, such as its DNS records or the size of the message.',
+  }),
+  smtp: smtpReply.nullable().meta({ description: 'The reply of the receiving server.' }),
+  reporting_mta: z
+    .string()
+    .nullable()
+    .meta({ description: 'The server that reports.', examples: ['googlemail.com'] }),
+  unverified: z.boolean().meta({
+    description: 'Whether the report is from the server of the recipient, and not from Gmail.',
+  }),
+});
+
+export const followUp = z.object({
+  kind: z.enum(FOLLOW_UP_KINDS).meta({
+    description:
+      '`bounced`: a report that recipients do not get the message. `delayed`: a report that the server still tries. `replied`: a reply. `auto_replied`: an automatic reply, such as an out-of-office notice.',
+  }),
+  at: time.meta({ description: 'When the mail arrived.' }),
+  from: z.string().meta({ examples: ['mailer-daemon@googlemail.com'] }),
+  message_id: z
+    .string()
+    .meta({ description: 'The Message-ID of the mail.', examples: ['<CAF1x@mail.gmail.com>'] }),
+  recipients: z
+    .array(z.string())
+    .meta({ description: 'The recipients that a report is about. Empty for replies.' }),
+});
+
 export const recipient = z.object({
   email: z.string().meta({ examples: ['ada@example.com'] }),
-  status: z
-    .enum(RECIPIENT_STATUSES)
-    .meta({ description: '`suppressed`: not attempted, see GET /suppressions/{email}.' }),
+  status: z.enum(RECIPIENT_STATUSES).meta({
+    description:
+      '`suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: a report says that the recipient did not get the message.',
+  }),
   smtp: smtpReply.nullable(),
+  bounce: bounce.optional().meta({ description: 'Only if the status is `bounced`.' }),
 });
 
 const confirmation = z.enum(CONFIRMATIONS).nullable().meta({
@@ -131,6 +165,10 @@ export const messageResource = z.object({
   next_attempt_at: timeOrNull,
   finished_at: timeOrNull,
   recipients: z.array(recipient),
+  bounced: z.boolean().meta({ description: 'Whether a recipient has bounced. The status stays as it was.' }),
+  follow_ups: z.array(followUp).meta({
+    description: 'Mail that followed the message into the inbox of its account, oldest first, at most 20.',
+  }),
   attempts: z.array(attempt),
   error: deliveryError.nullable().meta({ description: 'Why the message failed, or why it is waiting.' }),
   warnings,
@@ -183,6 +221,11 @@ const statuses = z
 /** Filters a list of messages; maps to {@link MessageQuery}. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
+  bounced: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional()
+    .meta({ description: 'Whether a report says that a recipient did not get the message.' }),
   tag: portable(z.string().min(1)).optional().meta({
     description: 'The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B.',
   }),
@@ -206,6 +249,7 @@ export const messageQuery = strictObject({
     key: query.key ?? null,
     order: query.order ?? 'newest',
     statuses: query.status ?? null,
+    bounced: query.bounced ?? null,
     tag: query.tag ?? null,
     recipient: query.to === undefined ? null : toMailboxKey(query.to),
     createdAfter: query.created_after ?? null,
@@ -232,6 +276,8 @@ export const reschedule = strictObject({
 export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };
 
 export type MessageResource = Immutable<z.output<typeof messageResource>>;
+export type BounceResource = Immutable<z.output<typeof bounce>>;
+export type FollowUpResource = Immutable<z.output<typeof followUp>>;
 export type DroppedMessage = Immutable<z.output<typeof droppedMessage>>;
 
 export const preview = z.object({

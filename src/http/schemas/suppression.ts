@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SUPPRESSION_REASONS } from '../../core/ports/suppression-store.ts';
 import { optional } from '../validation/leniency.ts';
 import { nextCursor } from '../validation/pagination.ts';
 import { optionalBody, strictObject } from '../validation/validation.ts';
@@ -10,9 +11,9 @@ const MAX_NOTE_LENGTH = 500;
 /** An address that mail is not sent to, and the reason. */
 export const suppression = z.object({
   email: z.string().meta({ examples: ['nobody@example.com'] }),
-  reason: z.enum(['refused', 'manual']).meta({
+  reason: z.enum(SUPPRESSION_REASONS).meta({
     description:
-      '`refused`: Gmail refused the address permanently. `manual`: added by PUT /suppressions/{email}.',
+      '`refused`: Gmail refused the address permanently. `bounce`: a report says that the address does not exist. `manual`: added by PUT /suppressions/{email}.',
   }),
   accounts: z
     .array(z.string())
@@ -21,11 +22,13 @@ export const suppression = z.object({
       description: 'The accounts that do not send to the address. Null means all accounts.',
       examples: [['bot@acme.com']],
     }),
-  smtp: smtpReply.nullable().meta({ description: 'The reply of Gmail.' }),
+  smtp: smtpReply
+    .nullable()
+    .meta({ description: 'The reply of Gmail, or that of the receiving server if it bounced.' }),
   message: z
     .string()
     .nullable()
-    .meta({ description: 'The id of the message that Gmail refused.', examples: ['msg_01k7m4q2'] }),
+    .meta({ description: 'The id of the message that was refused or bounced.', examples: ['msg_01k7m4q2'] }),
   note: z.string().nullable().meta({ description: 'The note of the request that added it.' }),
   created_at: z.iso.datetime(),
 });

@@ -28,13 +28,15 @@ export function parseIdempotencyKey(header: string): string {
 
 /**
  * Returns the same text for drafts with the same content. Attachments are compared by their
- * digests.
+ * digests. Fields that version 0.2 did not have are left out if they are null: a request may be
+ * repeated after an upgrade.
  */
 export async function toFingerprint(draft: Draft): Promise<string> {
+  const { calendar, ...content } = draft.content;
   const attachments = await Promise.all(
-    draft.content.attachments.map(async (file) => ({ ...file, content: await digestOf(file.content) })),
+    content.attachments.map(async (file) => ({ ...file, content: await digestOf(file.content) })),
   );
-  return hashJson({ ...draft, content: { ...draft.content, attachments } });
+  return hashJson({ ...draft, content: { ...content, attachments, ...(calendar && { calendar }) } });
 }
 
 /** Returns the same text for lists of the same JSON values and fingerprints. */

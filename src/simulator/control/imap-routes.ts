@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { REPORT_LANGUAGES } from '../gmail/report-texts.ts';
 import { IMAP_LOGIN_FAULTS, type ImapFault, type ImapLoginFault } from '../mailbox/faults.ts';
 import { FOLDER_ROLES, type FolderRole, type Mail } from '../mailbox/folder.ts';
 import type { ImapState } from '../mailbox/imap-state.ts';
@@ -13,7 +14,7 @@ export interface SimulatorImap {
   readonly port: number;
   /** Value of IMAP_URL. */
   readonly url: string;
-  /** Totals since the start. */
+  /** Totals since the start. Connections include those without TLS or login. */
   readonly counters: { readonly connections: number; readonly logins: number; readonly failedLogins: number };
   /** Number of open connections. */
   readonly sessions: number;
@@ -23,7 +24,7 @@ export interface SimulatorImap {
   readonly commands: readonly MailboxCommand[];
   /** Returns the mails of a folder, oldest first. */
   mails(role: FolderRole, user?: string): readonly Mail[];
-  /** Puts a mail into a folder, and into All Mail. */
+  /** Puts a mail into a folder, and into All Mail. Its lines can end with LF. */
   deliver(raw: string, options?: DeliverOptions): void;
   /** Removes every mail, also those that would be filed later. */
   clear(): void;
@@ -70,9 +71,11 @@ export function createImap(imap: ImapState, owner: string, server: { readonly po
     commands: mailboxes.commands,
     mails: (role, user = owner) => mailboxes.folder(user, role).entries.map(({ mail }) => mail),
     deliver: (raw, { user = owner, folder = 'inbox', ...options } = {}) =>
-      mailboxes.deliver(user, folder, raw, options),
+      mailboxes.deliver(user, folder, () => raw.replace(/\r?\n/g, '\r\n'), options),
     clear: () => mailboxes.clear(),
-    configure: (settings) => void Object.assign(mailboxes.settings, settings),
+    configure(settings) {
+      mailboxes.settings = { ...mailboxes.settings, ...settings };
+    },
     changeUidValidity(user = owner) {
       mailboxes.changeUidValidity(user);
       imap.closeSessions();
@@ -115,7 +118,7 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
     '/mailbox',
     '{"raw": "...", "folder": "inbox", "user": "you@example.com"}: puts a mail into a folder, INBOX by default',
     z.strictObject({ raw: z.string().min(1), folder: role.optional(), user }),
-    ({ imap }, { raw, ...options }) => imap.deliver(raw.replace(/\r?\n/g, '\r\n'), options),
+    ({ imap }, { raw, ...options }) => imap.deliver(raw, options),
   ),
   {
     method: 'DELETE',
@@ -131,18 +134,21 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
   },
   post(
     '/imap-settings',
-    '{"filing_delay_seconds": 5, "index_lag_seconds": 60, "sent_name": "[Gmail]/Gesendet"}: changes mailboxes',
+    '{"filing_delay_seconds": 5, "index_lag_seconds": 60, "sent_name": "[Gmail]/Gesendet", "language": "de"}: changes mailboxes',
     z.strictObject({
       filing_delay_seconds: seconds.optional(),
       index_lag_seconds: seconds.optional(),
       sent_name: z.string().min(1).optional(),
+      language: z.enum(REPORT_LANGUAGES).optional(),
+      signing_domain: z.string().min(1).nullable().optional(),
     }),
     ({ imap }, body) => {
-      const { filing_delay_seconds: filing, index_lag_seconds: lag, sent_name: sentName } = body;
       imap.configure({
-        ...(filing !== undefined && { filingDelayMs: filing * 1000 }),
-        ...(lag !== undefined && { indexLagMs: lag * 1000 }),
-        ...(sentName !== undefined && { sentName }),
+        ...(body.filing_delay_seconds !== undefined && { filingDelayMs: body.filing_delay_seconds * 1000 }),
+        ...(body.index_lag_seconds !== undefined && { indexLagMs: body.index_lag_seconds * 1000 }),
+        ...(body.sent_name !== undefined && { sentName: body.sent_name }),
+        ...(body.language !== undefined && { language: body.language }),
+        ...(body.signing_domain !== undefined && { signingDomain: body.signing_domain }),
       });
       return body;
     },
@@ -167,13 +173,14 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
         .discriminatedUnion('kind', [
           z.strictObject({ kind: z.literal('slow'), ms: z.int().min(0), command }),
           z.strictObject({ kind: z.literal('garbage'), command }),
-          z.strictObject({ kind: z.literal('cut'), afterBytes: z.int().min(0).default(0), command }),
+          z.strictObject({ kind: z.literal('cut'), after_bytes: z.int().min(0).default(0), command }),
           z.strictObject({ kind: z.literal('refuse'), text: z.string(), command }),
         ])
         .nullable(),
     }),
     ({ imap }, body) => {
-      imap.setFault(body.fault);
+      const { fault } = body;
+      imap.setFault(fault?.kind === 'cut' ? { ...fault, afterBytes: fault.after_bytes } : fault);
       return body;
     },
   ),

@@ -1,4 +1,5 @@
 /** Recipients whose local part selects a behavior of the simulator. */
+import type { FollowUp } from './follow-ups.ts';
 import type { ReplyName } from './replies.ts';
 
 export const SCRIPTED_DOMAIN = 'simulator.test';
@@ -21,6 +22,8 @@ export type Script =
   /** `body`: at the first bytes of the message; `dot`: after its end, once for each Message-ID. */
   | { readonly kind: 'drop'; readonly stage: 'body' | 'dot' }
   | { readonly kind: 'wait'; readonly ms: number }
+  /** Accepted. These mails come into INBOX of the sender, each `ms` after the one before. */
+  | { readonly kind: 'follow-up'; readonly mails: readonly FollowUp[]; readonly ms: number }
   /** The message is stored, but the reply is not SMTP. */
   | { readonly kind: 'garble' };
 
@@ -102,6 +105,46 @@ export const SCRIPTED_RECIPIENTS: readonly ScriptedRecipient[] = [
     summary: 'stores the message and replies with a line that is not SMTP',
     script: { kind: 'garble' },
   },
+  {
+    name: 'bounces-later',
+    summary: 'accepted; a bounce with 5.1.1 comes into INBOX after 1 s; bounces-later+10s after 10 s',
+    script: { kind: 'follow-up', mails: ['no-such-user'], ms: 1_000 },
+  },
+  {
+    name: 'bounces-soft',
+    summary: 'accepted; a report of a delay with 4.2.2 after 1 s, and the bounce after 2 s',
+    script: { kind: 'follow-up', mails: ['delayed-over-quota', 'failed-over-quota'], ms: 1_000 },
+  },
+  {
+    name: 'bounces-blocked',
+    summary: 'accepted; a bounce with 5.7.1 after 1 s',
+    script: { kind: 'follow-up', mails: ['blocked'], ms: 1_000 },
+  },
+  {
+    name: 'bounces-unauthenticated',
+    summary: 'accepted; a bounce with 5.7.26 after 1 s',
+    script: { kind: 'follow-up', mails: ['unauthenticated'], ms: 1_000 },
+  },
+  {
+    name: 'bounces-policy',
+    summary: 'accepted; a bounce without a status, as of a misconfigured "Send mail as", after 1 s',
+    script: { kind: 'follow-up', mails: ['policy'], ms: 1_000 },
+  },
+  {
+    name: 'delayed',
+    summary: 'accepted; a report of a delay with 4.2.2 after 1 s',
+    script: { kind: 'follow-up', mails: ['delayed-over-quota'], ms: 1_000 },
+  },
+  {
+    name: 'replies',
+    summary: 'accepted; a reply after 1 s',
+    script: { kind: 'follow-up', mails: ['reply'], ms: 1_000 },
+  },
+  {
+    name: 'auto-replies',
+    summary: 'accepted; an automatic reply after 1 s',
+    script: { kind: 'follow-up', mails: ['auto-reply'], ms: 1_000 },
+  },
 ];
 
 const BY_NAME = new Map(SCRIPTED_RECIPIENTS.map(({ name, script }) => [name, script]));
@@ -124,7 +167,8 @@ export function findScript(recipient: string): Script | null {
   const address = parseScriptedAddress(recipient);
   const script = address && BY_NAME.get(address.name);
   if (!script) return null;
-  if (script.kind === 'wait') return { ...script, ms: parseDelay(address.detail) ?? script.ms };
+  if (script.kind === 'wait' || script.kind === 'follow-up')
+    return { ...script, ms: parseDelay(address.detail) ?? script.ms };
   if (script.kind === 'limit')
     return { ...script, recipients: parseCount(address.detail) ?? script.recipients };
   return script;

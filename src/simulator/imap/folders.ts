@@ -76,7 +76,7 @@ export function select(session: Session, [name]: readonly Argument[], readOnly: 
   const folder = findFolder(session, name);
   session.selection = null;
   if (!folder) return NO_SUCH_FOLDER;
-  session.selection = { folder, readOnly, view: [...folder.entries] };
+  session.selection = { folder, readOnly, view: [...folder.entries], changes: folder.changes };
   for (const line of [
     `FLAGS (${FLAGS})`,
     `OK [PERMANENTFLAGS (${readOnly ? '' : `${FLAGS} \\*`})] Flags permitted.`,

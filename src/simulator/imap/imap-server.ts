@@ -65,6 +65,9 @@ export class ImapServer {
   }
 
   #accept(tcp: Socket): void {
+    const { counters, mailboxes } = this.#state.imap;
+    counters.connections += 1;
+    mailboxes.notifyListeners();
     tcp.on('error', () => {});
     if (this.#silent) {
       this.#track(tcp);

@@ -4,7 +4,11 @@ import type { Readable } from 'node:stream';
 const MAX_COMMAND_BYTES = 256 * 1024;
 
 /** The client sent more than the simulator stores. */
-export class CommandTooLong extends Error {}
+export class CommandTooLong extends Error {
+  override readonly message = 'Command too long';
+}
+
+const LOST = { value: undefined, done: true } as const;
 
 /** Reads what a client sends, as binary strings. */
 export class Reader {
@@ -59,7 +63,7 @@ export class Reader {
   }
 
   async #receive(): Promise<boolean> {
-    const { value, done } = await this.#chunks.next();
+    const { value, done } = await this.#chunks.next().catch(() => LOST);
     if (done) return false;
     this.#received += value.toString('latin1');
     if (this.#received.length > 2 * MAX_COMMAND_BYTES) throw new CommandTooLong();

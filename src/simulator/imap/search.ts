@@ -1,5 +1,6 @@
 /** SEARCH, and UID SEARCH (RFC 3501, section 6.4.4). */
 import { findField, headerOf, parseHeader } from '../mailbox/header.ts';
+import type { Mailboxes } from '../mailbox/mailboxes.ts';
 import { type Argument, BadCommand } from './arguments.ts';
 import { parseGmailQuery } from './gmail-query.ts';
 import type { Session } from './session.ts';
@@ -16,115 +17,99 @@ export function search(session: Session, args: readonly Argument[], uid: boolean
   const numbered = numberEntries(selection);
   const keys = typeof args[0] === 'string' && args[0].toUpperCase() === 'CHARSET' ? args.slice(2) : args;
   if (keys.length === 0) throw new BadCommand('SEARCH needs a key');
-  const parser = createParser(session, numbered, keys);
-  const isMatch = parser.all();
+  const isMatch = parseAll({ keys, position: 0, numbered, mailboxes: session.state.imap.mailboxes });
   const found = numbered.filter(isMatch).map((entry) => (uid ? entry.uid : entry.number));
   session.output.line(`* SEARCH${found.map((each) => ` ${each}`).join('')}`);
   return 'OK SEARCH completed (Success)';
 }
 
-function createParser(session: Session, numbered: readonly Numbered[], keys: readonly Argument[]) {
-  const { mailboxes } = session.state.imap;
-  let position = 0;
+interface Cursor {
+  readonly keys: readonly Argument[];
+  position: number;
+  readonly numbered: readonly Numbered[];
+  readonly mailboxes: Mailboxes;
+}
 
-  function next(): string {
-    const argument = keys[position++];
-    if (typeof argument !== 'string') throw new BadCommand('SEARCH: a value is missing');
-    return argument;
+/** Parses the remaining keys. All of them must match. */
+function parseAll(cursor: Cursor): Criterion {
+  const criteria: Criterion[] = [];
+  while (cursor.position < cursor.keys.length) criteria.push(parseOne(cursor));
+  return (entry) => criteria.every((criterion) => criterion(entry));
+}
+
+function parseOne(cursor: Cursor): Criterion {
+  const key = cursor.keys[cursor.position++];
+  if (key === undefined) throw new BadCommand('SEARCH: a key is missing');
+  if (typeof key !== 'string') return parseAll({ ...cursor, keys: key, position: 0 });
+  if (isSet(key)) {
+    const isInSet = parseSet(key, cursor.numbered.length);
+    return ({ number }) => isInSet(number);
   }
+  const parse = KEYS[key.toUpperCase()];
+  if (!parse) throw new BadCommand(`SEARCH: unknown key ${key}`);
+  return parse(cursor);
+}
 
-  function all(): Criterion {
-    const criteria: Criterion[] = [];
-    while (position < keys.length) criteria.push(one());
-    return (entry) => criteria.every((criterion) => criterion(entry));
-  }
+const KEYS: Readonly<Record<string, (cursor: Cursor) => Criterion>> = {
+  ALL: () => () => true,
+  UID: (cursor) => {
+    const isInSet = parseSet(nextValue(cursor), cursor.numbered.at(-1)?.uid ?? 0);
+    return ({ uid }) => isInSet(uid);
+  },
+  SINCE: (cursor) => received(cursor, (days) => days >= 0),
+  ON: (cursor) => received(cursor, (days) => days === 0),
+  BEFORE: (cursor) => received(cursor, (days) => days < 0),
+  HEADER: (cursor) => inHeader(cursor, nextValue(cursor)),
+  FROM: (cursor) => inHeader(cursor, 'From'),
+  TO: (cursor) => inHeader(cursor, 'To'),
+  SUBJECT: (cursor) => inHeader(cursor, 'Subject'),
+  TEXT: (cursor) => contains(cursor, (content) => content),
+  BODY: (cursor) => contains(cursor, (content) => content.slice(headerOf(content).length)),
+  'X-GM-RAW': (cursor) => {
+    const isMatch = parseGmailQuery(nextValue(cursor));
+    return (entry) => cursor.mailboxes.isIndexed(entry.mail) && isMatch(entry);
+  },
+  LARGER: (cursor) => {
+    const size = Number(nextValue(cursor));
+    return ({ mail }) => mail.content.length > size;
+  },
+  SMALLER: (cursor) => {
+    const size = Number(nextValue(cursor));
+    return ({ mail }) => mail.content.length < size;
+  },
+  SEEN: () => (entry) => entry.mail.flags.has('\\Seen'),
+  UNSEEN: () => (entry) => !entry.mail.flags.has('\\Seen'),
+  NOT: (cursor) => {
+    const criterion = parseOne(cursor);
+    return (entry) => !criterion(entry);
+  },
+  OR: (cursor) => {
+    const [first, second] = [parseOne(cursor), parseOne(cursor)];
+    return (entry) => first(entry) || second(entry);
+  },
+};
 
-  function one(): Criterion {
-    const key = keys[position++];
-    if (key === undefined) throw new BadCommand('SEARCH: a key is missing');
-    if (typeof key !== 'string') return createParser(session, numbered, key).all();
-    if (isSet(key)) {
-      const isInSet = parseSet(key, numbered.length);
-      return ({ number }) => isInSet(number);
-    }
-    const criterion = KEYS[key.toUpperCase()];
-    if (!criterion) throw new BadCommand(`SEARCH: unknown key ${key}`);
-    return criterion();
-  }
+function nextValue(cursor: Cursor): string {
+  const argument = cursor.keys[cursor.position++];
+  if (typeof argument !== 'string') throw new BadCommand('SEARCH: a value is missing');
+  return argument;
+}
 
-  /** Content is found only once it is indexed. */
-  const indexed =
-    (criterion: (content: string) => boolean): Criterion =>
-    ({ mail }) =>
-      mailboxes.isIndexed(mail) && criterion(mail.content);
+/** @param isMatch compares the day of INTERNALDATE with the day of the search: difference in days */
+function received(cursor: Cursor, isMatch: (days: number) => boolean): Criterion {
+  const text = nextValue(cursor);
+  const day = parseDate(text);
+  if (day === null) throw new BadCommand(`SEARCH: not a date: ${text}`);
+  return ({ mail }) => isMatch(Math.floor((mail.receivedAt - day) / DAY_MS));
+}
 
-  const inHeader = (name: string) => {
-    const value = next().toLowerCase();
-    return indexed(
-      (content) => findField(parseHeader(content), name)?.toLowerCase().includes(value) ?? false,
-    );
-  };
+function inHeader(cursor: Cursor, name: string): Criterion {
+  return contains(cursor, (content) => findField(parseHeader(content), name));
+}
 
-  const flagged =
-    (flag: string, expected: boolean) =>
-    (): Criterion =>
-    ({ mail }) =>
-      mail.flags.has(flag) === expected;
-
-  /** @param isMatch compares the day of a mail with that of the search, in days */
-  const received = (isMatch: (difference: number) => boolean) => (): Criterion => {
-    const text = next();
-    const day = parseDate(text);
-    if (day === null) throw new BadCommand(`SEARCH: not a date: ${text}`);
-    return ({ mail }) => isMatch(Math.floor((mail.receivedAt - day) / DAY_MS));
-  };
-
-  const KEYS: Readonly<Record<string, () => Criterion>> = {
-    ALL: () => () => true,
-    UID: () => {
-      const isInSet = parseSet(next(), numbered.at(-1)?.uid ?? 0);
-      return (entry) => isInSet(entry.uid);
-    },
-    SINCE: received((difference) => difference >= 0),
-    ON: received((difference) => difference === 0),
-    BEFORE: received((difference) => difference < 0),
-    HEADER: () => inHeader(next()),
-    FROM: () => inHeader('From'),
-    TO: () => inHeader('To'),
-    SUBJECT: () => inHeader('Subject'),
-    TEXT: () => {
-      const value = next().toLowerCase();
-      return indexed((content) => content.toLowerCase().includes(value));
-    },
-    BODY: () => {
-      const value = next().toLowerCase();
-      return indexed((content) => content.slice(headerOf(content).length).toLowerCase().includes(value));
-    },
-    'X-GM-RAW': () => {
-      const isMatch = parseGmailQuery(next());
-      return (entry) => mailboxes.isIndexed(entry.mail) && isMatch(entry);
-    },
-    LARGER: () => {
-      const size = Number(next());
-      return ({ mail }) => mail.content.length > size;
-    },
-    SMALLER: () => {
-      const size = Number(next());
-      return ({ mail }) => mail.content.length < size;
-    },
-    SEEN: flagged('\\Seen', true),
-    UNSEEN: flagged('\\Seen', false),
-    DELETED: flagged('\\Deleted', true),
-    UNDELETED: flagged('\\Deleted', false),
-    NOT: () => {
-      const criterion = one();
-      return (entry) => !criterion(entry);
-    },
-    OR: () => {
-      const [first, second] = [one(), one()];
-      return (entry) => first(entry) || second(entry);
-    },
-  };
-
-  return { all };
+/** Content is found only once it is indexed. */
+function contains(cursor: Cursor, select: (content: string) => string | null): Criterion {
+  const value = nextValue(cursor).toLowerCase();
+  return ({ mail }) =>
+    cursor.mailboxes.isIndexed(mail) && (select(mail.content)?.toLowerCase().includes(value) ?? false);
 }

@@ -6,7 +6,10 @@ import type { SimulatorState } from '../state.ts';
 import { BadCommand } from './arguments.ts';
 import { findCommand, MAY_NOT_EXPUNGE } from './commands.ts';
 import { Output } from './output.ts';
-import { CommandTooLong, Reader } from './reader.ts';
+import { Reader } from './reader.ts';
+
+/** Maximum number of characters of a command that is recorded. */
+const MAX_RECORDED = 1000;
 
 /** A folder that the client has selected. */
 export interface Selection {
@@ -14,6 +17,8 @@ export interface Selection {
   readonly readOnly: boolean;
   /** The mails by their sequence numbers, as far as the client knows. */
   view: readonly Entry[];
+  /** Value of `folder.changes` when all changes had been reported. */
+  changes: number;
 }
 
 export interface Login {
@@ -50,7 +55,6 @@ export class Session implements ImapSession {
   async run(): Promise<void> {
     const { imap } = this.state;
     imap.sessions.add(this);
-    imap.counters.connections += 1;
     try {
       const refusal = await this.output.begin('GREETING');
       if (refusal === null) this.output.line(`* OK Gimap ready for requests from ${this.remoteAddress}`);
@@ -61,8 +65,7 @@ export class Session implements ImapSession {
         await this.#handle(command);
       }
     } catch (error) {
-      // Otherwise the connection is lost.
-      if (error instanceof CommandTooLong) this.output.line('* BYE Command too long');
+      this.bye(error instanceof Error ? error.message : String(error));
     }
     imap.sessions.delete(this);
     this.end();
@@ -97,12 +100,14 @@ export class Session implements ImapSession {
     const { selection } = this;
     if (!selection) return;
     const { folder, view } = selection;
+    if (selection.changes === folder.changes) return;
     const present = new Set(folder.entries);
     let known = view;
     if (expunges) {
       for (let number = view.length; number > 0; number--)
         if (!present.has(view[number - 1] as Entry)) this.output.line(`* ${number} EXPUNGE`);
       known = view.filter((entry) => present.has(entry));
+      selection.changes = folder.changes;
     }
     const lastUid = view.at(-1)?.uid ?? 0;
     const added = folder.entries.filter(({ uid }) => uid > lastUid);
@@ -137,7 +142,7 @@ export class Session implements ImapSession {
       const shown = command.state === 'anonymous' ? '' : ` ${rest}`;
       this.state.imap.mailboxes.record({
         user,
-        text: `${uid ? 'UID ' : ''}${name}${shown}`.trim(),
+        text: `${uid ? 'UID ' : ''}${name}${shown}`.trim().slice(0, MAX_RECORDED),
         writes: isWrite,
       });
       const completion = await command.run(this, rest, uid);

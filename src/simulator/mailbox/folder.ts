@@ -1,16 +1,30 @@
 export const FOLDER_ROLES = ['inbox', 'sent', 'all', 'drafts', 'spam', 'trash'] as const;
 export type FolderRole = (typeof FOLDER_ROLES)[number];
 
-export interface Mail {
+export class Mail {
   /** X-GM-MSGID. */
   readonly id: string;
-  /** One character per octet. */
-  readonly content: string;
   /** INTERNALDATE, in epoch ms. */
   readonly receivedAt: number;
   /** When the mail appeared, on the clock of `performance.now()`. */
-  readonly filedAt: number;
-  readonly flags: Set<string>;
+  readonly filedAt = performance.now();
+  readonly flags = new Set<string>();
+  #raw: string;
+  #isBinary = false;
+
+  /** @param raw the message, decoded as UTF-8 */
+  constructor(id: string, raw: string, receivedAt: number) {
+    this.id = id;
+    this.#raw = raw;
+    this.receivedAt = receivedAt;
+  }
+
+  /** The message as a binary string: one character per octet. Most mails are never read. */
+  get content(): string {
+    if (!this.#isBinary) this.#raw = Buffer.from(this.#raw).toString('latin1');
+    this.#isBinary = true;
+    return this.#raw;
+  }
 }
 
 /** A mail in a folder. */
@@ -22,26 +36,33 @@ export interface Entry {
 export class Folder {
   uidValidity = 1;
   uidNext = 1;
+  /** Number of changes of `entries` so far. */
+  changes = 0;
   /** In the order of their UIDs. */
   entries: readonly Entry[] = [];
 
   add(mail: Mail): void {
     (this.entries as Entry[]).push({ uid: this.uidNext, mail });
     this.uidNext += 1;
+    this.changes += 1;
   }
 
   remove(mail: Mail): void {
     const index = this.entries.findIndex((entry) => entry.mail === mail);
-    if (index >= 0) (this.entries as Entry[]).splice(index, 1);
+    if (index < 0) return;
+    (this.entries as Entry[]).splice(index, 1);
+    this.changes += 1;
   }
 
   clear(): void {
     this.entries = [];
+    this.changes += 1;
   }
 
   /** Numbers the mails again, beginning with a UID that was not used before. */
   changeUidValidity(): void {
     this.uidValidity += 1;
     this.entries = this.entries.map(({ mail }) => ({ uid: this.uidNext++, mail }));
+    this.changes += 1;
   }
 }

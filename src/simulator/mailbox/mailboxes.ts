@@ -1,8 +1,6 @@
-/**
- * The mailboxes of the accounts, which IMAP shows. Together they keep the newest `retain` mails.
- * Content is a binary string: one character per octet.
- */
-import { Folder, type FolderRole, type Mail } from './folder.ts';
+/** The mailboxes of the accounts, which IMAP shows. Together they keep the newest `retain` mails. */
+import type { FollowUpSettings } from '../gmail/follow-ups.ts';
+import { Folder, type FolderRole, Mail } from './folder.ts';
 
 /** A command of an IMAP client, without its secrets. */
 export interface MailboxCommand {
@@ -14,13 +12,13 @@ export interface MailboxCommand {
   readonly writes: boolean;
 }
 
-export interface MailboxSettings {
+export interface MailboxSettings extends FollowUpSettings {
   /** Time from the acceptance of a message to its copy in Sent Mail, in ms. */
-  filingDelayMs: number;
+  readonly filingDelayMs: number;
   /** Time from filing a mail until X-GM-RAW and HEADER find it, in ms. */
-  indexLagMs: number;
+  readonly indexLagMs: number;
   /** Name of the folder with the attribute \Sent, which Gmail localizes. */
-  sentName: string;
+  readonly sentName: string;
 }
 
 export interface FilingOptions {
@@ -32,18 +30,24 @@ export interface FilingOptions {
 
 interface Account {
   readonly folders: Readonly<Record<FolderRole, Folder>>;
-  /** Mails that are filed later. */
-  readonly pending: Set<NodeJS.Timeout>;
   imapEnabled: boolean;
 }
 
 export class Mailboxes {
-  readonly settings: MailboxSettings = { filingDelayMs: 0, indexLagMs: 0, sentName: '[Gmail]/Sent Mail' };
+  settings: MailboxSettings = {
+    filingDelayMs: 0,
+    indexLagMs: 0,
+    sentName: '[Gmail]/Sent Mail',
+    language: 'en',
+    signingDomain: null,
+  };
   readonly commands: MailboxCommand[] = [];
   readonly #retain: number;
   readonly #accounts = new Map<string, Account>();
   /** All mails with their accounts, oldest first. */
   #mails: { readonly account: Account; readonly mail: Mail }[] = [];
+  /** Mails that are filed later, at most `retain`. */
+  readonly #pending = new Set<NodeJS.Timeout>();
   /** Gmail's ids have 61 bits. */
   #nextId = 1_800_000_000_000_000_000n;
   readonly #listeners = new Set<() => void>();
@@ -66,33 +70,33 @@ export class Mailboxes {
 
   /** Files a copy of a sent message, after the delay that is set. */
   fileSent(user: string, raw: string, acceptedAt: number): void {
-    this.deliver(user, 'sent', raw, { delayMs: this.settings.filingDelayMs, receivedAt: acceptedAt });
+    this.deliver(user, 'sent', () => raw, { delayMs: this.settings.filingDelayMs, receivedAt: acceptedAt });
   }
 
   /**
    * Puts a mail into a folder and into All Mail.
    *
-   * @param raw the message, decoded as UTF-8
+   * @param build returns the message, decoded as UTF-8, when it is filed
    */
   deliver(
     user: string,
     role: FolderRole,
-    raw: string,
+    build: () => string,
     { delayMs = 0, receivedAt }: FilingOptions = {},
   ): void {
     const account = this.#account(user);
-    const file = () =>
-      this.#file(account, role, Buffer.from(raw).toString('latin1'), receivedAt ?? Date.now());
+    const file = () => this.#file(account, role, build(), receivedAt ?? Date.now());
     if (delayMs === 0) {
       file();
       return;
     }
     const timer = setTimeout(() => {
-      account.pending.delete(timer);
+      this.#pending.delete(timer);
       file();
     }, delayMs);
     timer.unref();
-    account.pending.add(timer);
+    this.#pending.add(timer);
+    if (this.#pending.size > this.#retain) this.#cancelOldest();
   }
 
   /** Removes every mail, also those that would be filed later. */
@@ -105,10 +109,7 @@ export class Mailboxes {
   }
 
   cancelPending(): void {
-    for (const { pending } of this.#accounts.values()) {
-      for (const timer of pending) clearTimeout(timer);
-      pending.clear();
-    }
+    while (this.#pending.size > 0) this.#cancelOldest();
   }
 
   /** Gives every mail of the account another UID, as after the repair of a mailbox. */
@@ -138,14 +139,16 @@ export class Mailboxes {
     for (const listener of this.#listeners) listener();
   }
 
-  #file(account: Account, role: FolderRole, content: string, receivedAt: number): void {
-    const mail: Mail = {
-      id: String(this.#nextId++),
-      content,
-      receivedAt,
-      filedAt: performance.now(),
-      flags: new Set(),
-    };
+  #cancelOldest(): void {
+    for (const timer of this.#pending) {
+      clearTimeout(timer);
+      this.#pending.delete(timer);
+      return;
+    }
+  }
+
+  #file(account: Account, role: FolderRole, raw: string, receivedAt: number): void {
+    const mail = new Mail(String(this.#nextId++), raw, receivedAt);
     if (role === 'sent') mail.flags.add('\\Seen');
     account.folders[role].add(mail);
     if (role !== 'all') account.folders.all.add(mail);
@@ -172,7 +175,7 @@ export class Mailboxes {
       spam: new Folder(),
       trash: new Folder(),
     };
-    const account: Account = { folders, pending: new Set(), imapEnabled: true };
+    const account: Account = { folders, imapEnabled: true };
     this.#accounts.set(key, account);
     return account;
   }

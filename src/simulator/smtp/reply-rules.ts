@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerSession } from 'smtp-server';
+import { followUpsOf } from '../gmail/follow-ups.ts';
 import { relayRefusal } from '../gmail/relay.ts';
 import type { ReplyName } from '../gmail/replies.ts';
 import { replaceFrom, rewrittenFrom } from '../gmail/rewrite-from.ts';
@@ -125,7 +126,7 @@ async function decideReply(
   connection: RuleSubject,
   content: Buffer,
 ): Promise<ReplyName | null> {
-  const script = connection.scripts.find(({ kind }) => kind !== 'limit');
+  const script = connection.scripts.find(({ kind }) => kind !== 'limit' && kind !== 'follow-up');
   if (script?.kind === 'refuse') return script.reply;
   if (script?.kind === 'drop' && state.isFirst('drop', messageIdOf(content))) {
     storeMessage(state, connection, content, false);
@@ -168,8 +169,15 @@ function storeMessage(
     answered,
   });
   // The relay files no copies.
+  if (state.relay) return;
   const copy = newFrom === null ? raw : replaceFrom(raw, newFrom);
-  if (!state.relay) state.imap.mailboxes.fileSent(username, copy, acceptedAt);
+  const { mailboxes } = state.imap;
+  mailboxes.fileSent(username, copy, acceptedAt);
+  for (const { address } of envelope.rcptTo) {
+    const original = { user: username, recipient: address, raw: copy, acceptedAt };
+    for (const { delayMs, build } of followUpsOf(original))
+      mailboxes.deliver(username, 'inbox', () => build(mailboxes.settings), { delayMs });
+  }
 }
 
 /** Whose daily limit applies: that of the login, or without one that of the sender. */

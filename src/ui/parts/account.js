@@ -40,6 +40,7 @@ export function accountCard(account, { tryNow, isTrying }) {
       }
       ${quotaBar('messages', quota.messages, quota.reserve)}
       ${quotaBar('recipients', quota.recipients, quota.reserve)}
+      ${renderMailbox(account.mailbox)}
       <footer>
         <p class="hint">
           ${connections.busy} of ${count(connections.allowed, 'connection')} in
@@ -60,4 +61,16 @@ export function accountCard(account, { tryNow, isTrying }) {
       </footer>
     </article>
   `;
+}
+
+/**
+ * The state of the mailbox. Null if nothing is read from it on purpose.
+ *
+ * @param {Account['mailbox']} mailbox
+ */
+function renderMailbox({ status, code }) {
+  if (status === 'off' && code === null) return nothing;
+  const label = { ready: 'can be read', off: 'cannot be read', refused: 'refused the login' }[status];
+  const about = code === null ? nothing : html`: <a href=${`problems/${code}`}><code>${code}</code></a>`;
+  return html`<p class="hint">Mailbox ${label}${about}. Sending does not depend on it.</p>`;
 }

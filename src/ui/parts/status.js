@@ -46,8 +46,24 @@ export function isWaiting(status) {
   return WAITING.some((waiting) => waiting === status);
 }
 
-/** @param {Status} status */
-export function statusLabel(status) {
-  const { tone, label, meaning } = STATUSES[status];
+/** In place of the status of a settled message. */
+const BOUNCED = /** @type {const} */ ({
+  tone: 'bad',
+  label: 'Bounced',
+  meaning: 'A report says that at least one recipient did not get the message.',
+});
+
+/**
+ * The label of a message, and what it means.
+ *
+ * @param {Pick<Message, 'status' | 'bounced'>} message
+ */
+export function stateOf({ status, bounced }) {
+  return bounced && !isWaiting(status) ? BOUNCED : STATUSES[status];
+}
+
+/** @param {Pick<Message, 'status' | 'bounced'>} message */
+export function statusLabel(message) {
+  const { tone, label, meaning } = stateOf(message);
   return html`<span class="status ${tone}" title=${meaning}>${label}</span>`;
 }

@@ -4,7 +4,7 @@ import { explain, replyOf } from './problem.js';
 import { isWaiting, STATUSES } from './status.js';
 import { preciseTimeOf, timeAndDistance, timeOf } from './time.js';
 
-/** @import { Attempt, DeliveryError, Message } from '../../client/schema.ts' */
+/** @import { Attempt, DeliveryError, FollowUp, Message } from '../../client/schema.ts' */
 
 /**
  * Everything that happened to a message, oldest first.
@@ -42,7 +42,30 @@ export function renderTimeline(message, explained) {
             `
           : nothing
       }
+      ${message.follow_ups.map(renderFollowUp)}
     </ol>
+  `;
+}
+
+/** Each kind of mail that follows a message. */
+const FOLLOW_UPS = {
+  bounced: ['bad', 'Bounced'],
+  delayed: ['wait', 'Delayed by the receiving server'],
+  replied: ['calm', 'Reply'],
+  auto_replied: ['calm', 'Automatic reply'],
+};
+
+/** @param {FollowUp} followUp */
+function renderFollowUp({ kind, at, from, recipients }) {
+  const [tone, label] = FOLLOW_UPS[kind];
+  return html`
+    <li class=${tone}>
+      <p>
+        ${preciseTimeOf(at)} <strong>${label}</strong>
+        ${from ? html`<span class="hint">from <bdi>${from}</bdi></span>` : nothing}
+      </p>
+      ${recipients.length === 0 ? nothing : html`<p class="hint">For ${recipients.join(', ')}</p>`}
+    </li>
   `;
 }
 
@@ -52,17 +75,18 @@ export function renderTimeline(message, explained) {
  * @param {string | null} explained
  */
 function renderAttempt(
-  { number, started_at: started, ended_at: ended, account, smtp, error },
+  { number, started_at: started, ended_at: ended, account, smtp, error, confirmed_by: confirmedBy },
   usual,
   explained,
 ) {
-  const tone = ended === null ? 'wait' : error === null ? 'good' : 'bad';
+  const tone = ended === null ? 'wait' : error === null || confirmedBy ? 'good' : 'bad';
   const took = ended === null ? 'running' : `took ${elapsed(Date.parse(ended) - Date.parse(started))}`;
   const through = account === usual ? '' : `, through ${account}`;
   return html`
     <li class=${tone}>
       <p>${preciseTimeOf(started)} <strong>Attempt ${number}</strong> <span class="hint">${took}${through}</span></p>
-      ${error === null ? replyOf(smtp) : renderError({ ...error, smtp: error.smtp ?? smtp }, explained)}
+      ${error === null ? replyOf(smtp) : renderError({ ...error, smtp: error.smtp ?? smtp }, confirmedBy ? error.code : explained)}
+      ${confirmedBy ? html`<p>Confirmed by Sent Mail: Gmail had accepted the message.</p>` : nothing}
     </li>
   `;
 }

@@ -6,20 +6,22 @@ import { files } from '../parts/files.js';
 import { count, localInput } from '../parts/format.js';
 import { createMessageCalls } from '../parts/message-calls.js';
 import { explain, replyOf, summarize } from '../parts/problem.js';
-import { isWaiting, STATUSES, statusLabel } from '../parts/status.js';
+import { isWaiting, STATUSES, stateOf, statusLabel } from '../parts/status.js';
 import { timeAndDistance, timeOf } from '../parts/time.js';
 import { renderTimeline } from '../parts/timeline.js';
 import { linkTo } from '../router.js';
 
-/** @import { Address, Message, Recipient } from '../../client/schema.ts' */
+/** @import { Address, Bounce, Message, Recipient } from '../../client/schema.ts' */
 /** @import { App, Screen } from '../app.js' */
 /** @import { Question } from '../parts/confirmation.js' */
 
 const EVERY_S = 2;
-/** A settled message changes only if it is retried. */
+/** A settled message changes only if it is retried, or a mail follows it. */
 const SETTLED_EVERY_S = 15;
 /** The message and its webhook calls are polled apart: each counts the requests of both. */
 const COST = 2;
+/** How long a search of Sent Mail may take, in ms. The service responds after 20 s at the latest. */
+const SEARCH_TIMEOUT_MS = 30_000;
 
 /**
  * One message: its state in words, what can be done, what happened, and its content.
@@ -34,6 +36,7 @@ export function openMessage(app, id) {
   let message = null;
   /** @type {ApiError | null} */
   let missing = null;
+  let isSearching = false;
   const content = createContent(app, path);
   const calls = createMessageCalls(app, id, COST);
 
@@ -42,8 +45,8 @@ export function openMessage(app, id) {
       try {
         /** @type {Message} */
         const next = await app.api.get(path, { signal });
-        if (message !== null && message.status !== next.status)
-          app.announce(`${STATUSES[next.status].label}: ${STATUSES[next.status].meaning}`);
+        const { label, meaning } = stateOf(next);
+        if (message !== null && stateOf(message).label !== label) app.announce(`${label}: ${meaning}`);
         message = next;
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 404) throw error;
@@ -126,6 +129,21 @@ export function openMessage(app, id) {
         },
         'The message has a new time.',
       ),
+    async search() {
+      isSearching = true;
+      app.update();
+      try {
+        const options = { timeoutMs: SEARCH_TIMEOUT_MS };
+        const { status, data } = await app.api.request('POST', `${path}/reconcile`, options);
+        if (status === 202) app.announce('The search of Sent Mail goes on.');
+        // If it was found, its new status is announced.
+        else if (!data.confirmed_by) app.announce('It is not in Sent Mail. A copy may still be filed later.');
+      } catch (error) {
+        app.announce(describeFailure(error));
+      }
+      isSearching = false;
+      polling.now();
+    },
   };
 
   return {
@@ -136,7 +154,7 @@ export function openMessage(app, id) {
       const back = html`<p class="back"><a href=${linkTo(['messages'])}>Messages</a></p>`;
       if (missing !== null) return html`${back}${renderMissing(missing)}`;
       if (message === null) return html`${back}<p class="loading" aria-busy="true">Loading…</p>`;
-      return html`${back}${renderMessage(app, message, actions)}${content.render()}${calls.render()}`;
+      return html`${back}${renderMessage(app, message, { ...actions, isSearching })}${content.render()}${calls.render()}`;
     },
   };
 }
@@ -152,7 +170,7 @@ function renderMissing({ problem }) {
 /**
  * @param {App} app
  * @param {Message} message
- * @param {Record<'cancel' | 'retry' | 'reschedule', () => void>} actions
+ * @param {Record<'cancel' | 'retry' | 'reschedule' | 'search', () => void> & { isSearching: boolean }} actions
  */
 function renderMessage(app, message, actions) {
   const { status, subject, error, warnings, next_attempt_at: next, scheduled_at: scheduled } = message;
@@ -163,7 +181,8 @@ function renderMessage(app, message, actions) {
     <header class="message-head">
       <h1>${subject || 'Without a subject'}</h1>
       <p class="state">
-        ${statusLabel(status)} ${STATUSES[status].meaning}
+        ${statusLabel(message)} ${STATUSES[status].meaning}
+        ${message.bounced ? 'At least one recipient did not get it.' : nothing}
         ${status === 'scheduled' && scheduled ? html`It is sent at ${timeAndDistance(scheduled)}.` : nothing}
         ${status === 'deferred' && next ? html`The next attempt is at ${timeAndDistance(next)}.` : nothing}
       </p>
@@ -171,7 +190,8 @@ function renderMessage(app, message, actions) {
         canCancel || canRetry
           ? html`
               <div class="actions">
-                ${canRetry ? html`<button type="button" class="primary" @click=${actions.retry}>Send again…</button>` : nothing}
+                ${status === 'uncertain' ? searchButton(actions) : nothing}
+                ${canRetry ? html`<button type="button" class=${status === 'uncertain' ? '' : 'primary'} @click=${actions.retry}>Send again…</button>` : nothing}
                 ${canCancel && status === 'scheduled' ? html`<button type="button" @click=${actions.reschedule}>Reschedule…</button>` : nothing}
                 ${canCancel ? html`<button type="button" @click=${actions.cancel}>Cancel…</button>` : nothing}
               </div>
@@ -215,11 +235,21 @@ function renderMessage(app, message, actions) {
   `;
 }
 
+/** @param {{ search: () => void, isSearching: boolean }} actions */
+function searchButton({ search, isSearching }) {
+  return html`
+    <button type="button" class="primary" ?disabled=${isSearching} @click=${search}>
+      ${isSearching ? 'Looking in Sent Mail…' : 'Look in Sent Mail'}
+    </button>
+  `;
+}
+
 const RECIPIENT_STATES = {
   pending: ['wait', 'Pending'],
   accepted: ['good', 'Accepted'],
   rejected: ['bad', 'Refused'],
   suppressed: ['calm', 'Suppressed: not attempted'],
+  bounced: ['bad', 'Bounced'],
 };
 
 /** @param {Message} message */
@@ -235,12 +265,34 @@ function renderRecipients({ recipients, to, cc }) {
           return html`
             <li>
               <span class="hint">${roleOf(recipient)}</span> <strong>${recipient.email}</strong>
-              <span class="status ${tone}">${label}</span> ${replyOf(recipient.smtp)}
+              <span class="status ${tone}">${label}</span>
+              ${recipient.bounce ? bounceOf(recipient.bounce) : replyOf(recipient.smtp)}
             </li>
           `;
         })}
       </ul>
     </section>
+  `;
+}
+
+/** Each class of a bounce in words. */
+const BOUNCE_CLASSES = {
+  hard: 'The address does not exist.',
+  soft: 'The mailbox or its server did not take it, such as a full mailbox.',
+  blocked: 'The receiving server refuses mail of this sender.',
+  policy: 'The receiving server refuses this message for a reason that you can fix.',
+};
+
+/** @param {Bounce} bounce */
+function bounceOf({ class: bounceClass, smtp, reporting_mta: server, unverified }) {
+  return html`
+    <p>
+      ${BOUNCE_CLASSES[bounceClass]}
+      <span class="hint">
+        Class <code>${bounceClass}</code>${server ? html`, reported by <bdi>${server}</bdi>` : nothing}${unverified ? ', not confirmed by Gmail' : ''}
+      </span>
+    </p>
+    ${replyOf(smtp)}
   `;
 }
 

@@ -14,7 +14,9 @@ import { openMessage } from './message.js';
 
 const PAGE_SIZE = 25;
 const EVERY_S = 4;
-const FILTERS = ['to', 'status', 'tag', 'key', 'created_after', 'created_before'];
+const FILTERS = ['to', 'status', 'bounced', 'tag', 'key', 'created_after', 'created_before'];
+/** Choice of the filter by status that is a filter of its own. */
+const BOUNCED = 'bounced';
 const TIMES = ['created_after', 'created_before'];
 
 /** Choices of the filter by status. */
@@ -23,6 +25,7 @@ const GROUPS = [
   ['scheduled,queued,sending,deferred', 'Waiting'],
   ['sent,partially_sent', 'Sent'],
   ['failed,uncertain,expired', 'Failed'],
+  [BOUNCED, 'Bounced'],
   ...Object.entries(STATUSES).map(([status, { label }]) => [status, label]),
 ];
 
@@ -118,10 +121,12 @@ function renderFilters(app, { params }) {
       [...new FormData(form)].map(([name, value]) => [name, String(value).trim()]),
     );
     for (const name of TIMES) if (values[name]) values[name] = new Date(values[name]).toISOString();
+    if (values.status === BOUNCED) Object.assign(values, { status: '', bounced: 'true' });
     app.go(linkTo(['messages'], values));
   }
   const isFiltered = FILTERS.some((name) => paramOf(name) !== '');
-  const known = GROUPS.some(([value]) => value === paramOf('status'));
+  const chosen = paramOf('bounced') === 'true' ? BOUNCED : paramOf('status');
+  const known = GROUPS.some(([value]) => value === chosen);
   return html`
     <form class="filters" role="search" aria-label="Messages" novalidate @submit=${apply}>
       <div>
@@ -134,9 +139,9 @@ function renderFilters(app, { params }) {
           <select id="status" name="status" @change=${apply}>
             ${GROUPS.map(
               ([value, label]) =>
-                html`<option value=${value} .selected=${value === paramOf('status')}>${label}</option>`,
+                html`<option value=${value} .selected=${value === chosen}>${label}</option>`,
             )}
-            ${known ? nothing : html`<option value=${paramOf('status')} .selected=${true}>${paramOf('status')}</option>`}
+            ${known ? nothing : html`<option value=${chosen} .selected=${true}>${chosen}</option>`}
           </select>
         </div>
         <div>
@@ -224,12 +229,12 @@ function renderResult(app, { params }, { found, nextCursor, refusal, isStale }) 
  * @param {Message} message
  */
 function renderRow(app, message) {
-  const { id, status, subject, recipients, tags, created_at: createdAt, error, key } = message;
+  const { id, subject, recipients, tags, created_at: createdAt, error, key } = message;
   const [first] = recipients;
   const more = recipients.length - 1;
   return html`
     <a href=${linkTo(['messages', id])}>
-      ${statusLabel(status)}
+      ${statusLabel(message)}
       <span class="subject">${subject || 'Without a subject'}</span>
       <span class="to">${first?.email ?? ''}${more > 0 ? ` and ${more} more` : ''}</span>
       <span class="note">

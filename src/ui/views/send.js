@@ -107,7 +107,7 @@ function renderResult(message, failure) {
   if (failure instanceof Error) return html`<p>${failure.message}</p>`;
   if (message === null) return html`<p class="hint">Each step appears here as it happens.</p>`;
   return html`
-    <p class="state">${statusLabel(message.status)} ${STATUSES[message.status].meaning}</p>
+    <p class="state">${statusLabel(message)} ${STATUSES[message.status].meaning}</p>
     ${renderTimeline(message, null)}
     ${message.id ? html`<p><a href=${linkTo(['messages', message.id])}>All about this message</a></p>` : nothing}
   `;

@@ -12,6 +12,7 @@ import { linkTo } from '../router.js';
 
 const PAGE_SIZE = 50;
 const EVERY_S = 10;
+const REASONS = { refused: 'Refused by Gmail', bounce: 'Bounced', manual: 'Added by a caller' };
 
 /**
  * The addresses that no mail is sent to.
@@ -53,7 +54,7 @@ export const suppressions = {
     async function lift(email) {
       const answer = await app.confirm({
         title: 'Lift the suppression?',
-        text: html`<p>Mail to <strong>${email}</strong> goes out again. If Gmail refuses the address again, it is suppressed again.</p>`,
+        text: html`<p>Mail to <strong>${email}</strong> goes out again. If the address is refused or bounces again, it is suppressed again.</p>`,
         action: 'Lift',
       });
       if (answer === null) return;
@@ -100,7 +101,7 @@ export const suppressions = {
       },
       render: () => html`
         <h1>Suppressions</h1>
-        <p class="lead">Addresses that no mail is sent to, because Gmail refused them permanently or a caller added them.</p>
+        <p class="lead">Addresses that no mail is sent to, because Gmail refused them permanently, they bounced or a caller added them.</p>
         ${renderSearch(app, route)}
         ${renderResult(app, route, { found, nextCursor, problem, lift })}
         ${app.can('send') ? renderForm(add) : nothing}
@@ -188,9 +189,7 @@ function renderRow(app, { email, reason, accounts, smtp, message, note, created_
     <div class="record">
       <p>
         <strong>${email}</strong>
-        <span class="status ${reason === 'refused' ? 'bad' : 'calm'}">
-          ${reason === 'refused' ? 'Refused by Gmail' : 'Added by a caller'}
-        </span>
+        <span class="status ${reason === 'manual' ? 'calm' : 'bad'}">${REASONS[reason]}</span>
       </p>
       ${note === null ? nothing : html`<p>${note}</p>`} ${replyOf(smtp)}
       <p class="hint">

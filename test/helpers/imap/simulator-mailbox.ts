@@ -49,7 +49,7 @@ export interface RawImap extends Disposable {
   write(text: string): void;
   /** Returns everything up to the first line that matches. Rejects if the connection closes first. */
   readTo(line: RegExp): Promise<string>;
-  /** Resolves when the connection is closed, with everything that was not read. */
+  /** Everything that was not read, once the connection is closed. Rejects if it was lost. */
   readonly rest: Promise<string>;
 }
 
@@ -64,9 +64,9 @@ export async function openRawImap(
     ca: simulator.ca,
     servername: 'localhost',
   });
-  // Errors show as a closed connection.
-  socket.on('error', () => {});
   const closed = once(socket, 'close');
+  // An error rejects `rest` and `readTo`, if they are used.
+  closed.catch(() => {});
   const chunks = on(socket, 'data', { close: ['close'] });
   let received = '';
   let tag = 0;

@@ -28,7 +28,8 @@ export function reasonOf(error: unknown): string {
 
 const NOT_FOUND = 'the host name was not found. Correct the host in QUEUE_URL, or check DNS.';
 const NO_ROUTE = 'there is no route to the host. Correct the host in QUEUE_URL, or check the network.';
-const CLOSED = 'it closed the connection. If it requires TLS, write rediss: in QUEUE_URL.';
+const CLOSED =
+  'it closed the connection. If it requires TLS, write rediss: in QUEUE_URL. Without a password, Redis accepts connections only from its own machine (protected-mode): set a password.';
 const NO_TLS = 'it does not use TLS on this port. Write redis: in QUEUE_URL, or the port with TLS.';
 
 /** Why Redis cannot be reached, and the fix, by the code of a connection or TLS error. */

@@ -33,7 +33,8 @@ const ENQUEUE = `
 `;
 
 /**
- * Enqueues the id of a new delivery.
+ * Enqueues the id of a new delivery. Publishes it if it is delayed, or the only one that is due:
+ * takers fetch until none is due, so they have been woken for the others.
  *
  * KEYS: the channels, the id's job, `prioritized`, `delayed` and `pc` of its channel.
  * ARGV: id, channel, priority, epoch ms now and when it is due (0: now), pub/sub channel and message
@@ -45,8 +46,9 @@ export const ENQUEUE_NEW: Script = {
   lua: `
     ${ENQUEUE}
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-    enqueue(ARGV[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[3], ARGV[4], tonumber(ARGV[5]))
-    redis.call('PUBLISH', ARGV[6], ARGV[7])
+    local dueAt = tonumber(ARGV[5])
+    enqueue(ARGV[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[3], ARGV[4], dueAt)
+    if dueAt > 0 or redis.call('ZCARD', KEYS[3]) == 1 then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
   `,
 };
 

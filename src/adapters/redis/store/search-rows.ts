@@ -1,4 +1,10 @@
-import { type Delivery, firstDueAt, isSettled, STATUSES } from '../../../core/delivery/delivery.ts';
+import {
+  type Delivery,
+  firstDueAt,
+  hasBounced,
+  isSettled,
+  STATUSES,
+} from '../../../core/delivery/delivery.ts';
 import type { DeliveryQuery } from '../../../core/delivery/delivery-query.ts';
 import { mayMatch, signatureOf, signatureOfQuery } from '../../../core/delivery/signature.ts';
 
@@ -14,13 +20,16 @@ export const ROW_BYTES = CREATED_AT + TIME_BYTES;
 
 /** The first byte of a row is this one for the first status, and so on. A row never written is 0. */
 const FIRST_STATUS = 'A'.charCodeAt(0);
+/** Bit of the first byte of a row: a recipient has bounced. It makes the letter a small one. */
+const BOUNCED = 0x20;
 
 /**
- * Encodes what changes about a delivery, as ASCII: a letter for its status, and when it is first
- * due, in base 36.
+ * Encodes what changes about a delivery, as ASCII: a letter for its status, a small one if a
+ * recipient has bounced, and when it is first due, in base 36.
  */
 export function encodeHead(delivery: Delivery): string {
-  const status = String.fromCharCode(FIRST_STATUS + STATUSES.indexOf(delivery.status));
+  const letter = FIRST_STATUS + STATUSES.indexOf(delivery.status);
+  const status = String.fromCharCode(hasBounced(delivery) ? letter | BOUNCED : letter);
   return (
     status +
     Math.floor(firstDueAt(delivery))
@@ -49,7 +58,7 @@ export function searchRows(
   rows: Buffer,
   query: DeliveryQuery,
 ): { readonly times: readonly number[]; readonly unsettled: number } {
-  const { statuses, waitingAt, createdAfter, createdBefore, after } = query;
+  const { statuses, bounced, waitingAt, createdAfter, createdBefore, after } = query;
   const isWanted = STATUSES.map(
     (status) => (statuses?.includes(status) ?? true) && (waitingAt === null || !isSettled(status)),
   );
@@ -65,9 +74,11 @@ export function searchRows(
   const times = new Set<number>();
   let unsettled = 0;
   for (let at = 0; at < rows.length; at += ROW_BYTES) {
-    const status = (rows[at] as number) - FIRST_STATUS;
+    const letter = rows[at] as number;
+    const status = (letter & ~BOUNCED) - FIRST_STATUS;
     if (isUnsettled[status]) unsettled += 1;
     if (!isWanted[status]) continue;
+    if (bounced !== null && ((letter & BOUNCED) !== 0) !== bounced) continue;
     if (wanted !== null) {
       const high = rows.readUInt32BE(at + SIGNATURE_AT);
       const low = rows.readUInt32BE(at + SIGNATURE_AT + 4);

@@ -52,6 +52,7 @@ export const INSERT: Script = {
  *   `settled`: 13: epoch ms at which it expires, 14: the same in ms from now, 15: 1 to delete the
  *   content, or `keep` to move it, followed by the key of the kept content, the kept contents, their
  *   maximum bytes, and epoch ms and ms from now at which it expires;
+ *   `amended`: settled before and after, in the same status;
  *   `reopened`: 13 and 14: maximum messages and bytes. Fails if there is no capacity.
  * Returns `changed` (another revision is stored), `full` or `done`, then the usage if it is `full`
  * or has changed.
@@ -93,6 +94,8 @@ export const UPDATE: Script = {
       if ARGV[15] == 'keep' then keep(bytes) end
       if ARGV[15] ~= '0' then redis.call('HDEL', KEYS[1], 'content') end
       redis.call('PEXPIRE', KEYS[1], ARGV[14])
+    elseif transition == 'amended' then
+      if redis.call('HGET', KEYS[1], 'counted') == ARGV[2] then redis.call('HSET', KEYS[1], 'counted', ARGV[3]) end
     elseif transition == 'reopened' then
       local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
       local full = { 'full', tonumber(usage[1] or 0), tonumber(usage[2] or 0) }

@@ -1,4 +1,4 @@
-import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
+import { type Delivery, isAmended, isSettled } from '../../../core/delivery/delivery.ts';
 import { decodeContent, encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
 import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
@@ -58,6 +58,7 @@ export function createRedisStore(
 
   /** Returns the transition of an update and its arguments, as {@link UPDATE} expects them. */
   function transitionOf(from: Delivery, to: Delivery): readonly Argument[] {
+    if (isAmended(from, to)) return ['amended'];
     if (isSettled(to.status))
       return ['settled', Math.ceil(clock.now() + retainMs), retainMs, ...contentArguments(to)];
     if (isSettled(from.status)) return ['reopened', maxMessages, maxBytes];

@@ -1,8 +1,8 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
+import { toSentence } from '../../../core/delivery/one-line.ts';
 import type { Fault } from '../../../core/delivery/outcome.ts';
 import { ERRORS } from '../../../core/errors.ts';
 import { MINUTE, SECOND } from '../../../core/time.ts';
-import { toSentence } from '../../mail-server/one-line.ts';
 import { BY_ENHANCED_CODE, type Classification, REPLIES } from './gmail-replies.ts';
 import {
   type AttemptProgress,

@@ -1,5 +1,6 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
-import { toOneLine } from '../../mail-server/one-line.ts';
+import { toOneLine } from '../../../core/delivery/one-line.ts';
+import { parseReply } from '../../../core/delivery/smtp-reply.ts';
 import {
   describeSystemError,
   explainTlsFailure,
@@ -9,7 +10,6 @@ import {
 } from '../../mail-server/system-error.ts';
 import { explainTokenError } from '../../mail-server/token-errors.ts';
 import type { Classification } from './gmail-replies.ts';
-import { parseReply } from './reply-parser.ts';
 
 /** How far an attempt has come. */
 export interface AttemptProgress {

@@ -35,7 +35,7 @@ export interface EncodedBody {
   size(): Promise<number>;
   /**
    * The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless
-   * the text has one.
+   * the text has one. A slice is overwritten when the second one after it is made.
    */
   slices(): Iterable<Buffer>;
 }
@@ -170,37 +170,54 @@ function base64Size(length: number): number {
   return Math.ceil(length / 3) * 4 + Math.max(0, lines - 1) * 2;
 }
 
-/** @param source slices of at most twice SLICE_BYTES */
+/**
+ * Encodes into two buffers in turn: a new one for each slice would make V8 collect garbage all the
+ * time. There is a line end before each line but the first, and none after the last.
+ */
 function* toBase64(source: Iterable<Buffer>): Generator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
   let isFirst = true;
+  let target = new Uint16Array(0);
+  let other = new Uint16Array(0);
   for (const slice of source) {
     const bytes = rest.length > 0 ? Buffer.concat([rest, slice]) : slice;
-    const whole = bytes.length - (bytes.length % BYTES_PER_BASE64_LINE);
-    rest = bytes.subarray(whole);
-    if (whole === 0) continue;
-    yield base64Lines(bytes.subarray(0, whole), isFirst);
+    const lines = Math.floor(bytes.length / BYTES_PER_BASE64_LINE);
+    rest = bytes.subarray(lines * BYTES_PER_BASE64_LINE);
+    if (lines === 0) continue;
+    if (target.length < lines * PAIRS_PER_LINE) target = new Uint16Array(lines * PAIRS_PER_LINE);
+    encodeLines(bytes, lines, target);
+    const encoded = Buffer.from(target.buffer, 0, lines * PAIRS_PER_LINE * PAIR);
+    yield isFirst ? encoded.subarray(PAIR) : encoded;
     isFirst = false;
+    [target, other] = [other, target];
   }
-  if (rest.length > 0) yield base64Lines(rest, isFirst);
+  if (rest.length > 0) yield Buffer.from((isFirst ? '' : '\r\n') + rest.toString('base64'), 'latin1');
 }
 
-/**
- * Lines without a line end after the last, and with one before the first unless that starts the
- * body.
- */
-function base64Lines(bytes: Buffer, isFirst: boolean): Buffer {
-  const encoded = SCRATCH.subarray(0, SCRATCH.write(bytes.toString('base64'), 'latin1'));
-  const out = Buffer.allocUnsafe(encoded.length + 2 * Math.ceil(encoded.length / ENCODED_LINE));
-  let length = 0;
-  for (let start = 0; start < encoded.length; start += ENCODED_LINE) {
-    if (start > 0 || !isFirst) {
-      out[length++] = CR;
-      out[length++] = LF;
+/** Octets of two ASCII characters, which are written at once. */
+const PAIR = 2;
+const PAIRS_PER_LINE = ENCODED_LINE / PAIR + 1;
+const LINE_END_PAIR = toPairs('\r\n')[0] as number;
+const BASE64 = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'];
+/** The two digits of each 12 bits. */
+const BASE64_PAIRS = toPairs(BASE64.flatMap((first) => BASE64.map((second) => first + second)).join(''));
+
+function toPairs(ascii: string): Uint16Array {
+  return new Uint16Array(new TextEncoder().encode(ascii).buffer);
+}
+
+/** Encodes full lines, each after a line end. */
+function encodeLines(bytes: Buffer, lines: number, target: Uint16Array): void {
+  let from = 0;
+  let to = 0;
+  for (let line = 0; line < lines; line += 1) {
+    target[to++] = LINE_END_PAIR;
+    for (const end = from + BYTES_PER_BASE64_LINE; from < end; from += 3) {
+      const bits = bytes.readUIntBE(from, 3);
+      target[to++] = BASE64_PAIRS[bits >> 12] as number;
+      target[to++] = BASE64_PAIRS[bits & 0xfff] as number;
     }
-    length += encoded.copy(out, length, start, start + ENCODED_LINE);
   }
-  return out.subarray(0, length);
 }
 
 function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {

@@ -1,9 +1,14 @@
-import { closeSync, openSync, rmSync, statfsSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, rmSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, type DatabaseSync } from 'node:sqlite';
 
 /** Space that must stay free beside the copy, so that the service can go on writing, in bytes. */
 const SPARE_BYTES = 64 * 1024 * 1024;
+
+/** How many pages SQLite copies at a time. Transactions run in between. */
+const PAGES_PER_STEP = 100;
+/** How many steps are synced together: about 4 MB. */
+const STEPS_PER_SYNC = 10;
 
 /** A copy that cannot be made. The message names the fix. */
 export class BackupError extends Error {
@@ -12,10 +17,12 @@ export class BackupError extends Error {
 
 /**
  * Copies the open database to a file that is replaced if it exists, and that only this user can
- * read. SQLite copies some pages at a
- * time in another thread, and repeats those that a write changes meanwhile, so that the copy is
- * consistent and transactions go on. Uses this connection: closing another one would release the
- * lock of the file.
+ * read. SQLite copies some pages at a time in another thread, and repeats those that a write changes
+ * meanwhile, so that the copy is consistent and transactions go on. Uses this connection: closing
+ * another one would release the lock of the file.
+ *
+ * SQLite's last step syncs what is not synced yet, and transactions wait for it: 150 ms for 200 MB.
+ * So the copy is synced every few steps, which transactions wait for only some milliseconds.
  *
  * @throws {BackupError} there is no space for the copy
  */
@@ -33,11 +40,20 @@ export async function copyDatabase(db: DatabaseSync, to: string): Promise<void> 
     );
   }
   // SQLite would let other users read it.
-  closeSync(openSync(to, 'wx', 0o600));
+  const file = openSync(to, 'wx', 0o600);
+  let steps = 0;
   try {
-    await backup(db, to);
+    await backup(db, to, {
+      rate: PAGES_PER_STEP,
+      progress() {
+        steps += 1;
+        if (steps % STEPS_PER_SYNC === 0) fdatasyncSync(file);
+      },
+    });
   } catch (error) {
     rmSync(to, { force: true });
     throw error;
+  } finally {
+    closeSync(file);
   }
 }

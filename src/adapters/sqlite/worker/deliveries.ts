@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isRetryable, isSettled, STATUSES, type Status } from '../../../core/delivery/delivery.ts';
+import { isAmended, isRetryable, isSettled, STATUSES, type Status } from '../../../core/delivery/delivery.ts';
 import {
   checkQueueCapacity,
   type QueueLimits,
@@ -30,6 +30,7 @@ export interface MutableColumns extends CountedTimes {
   /** Of the queue. */
   readonly channel: string;
   readonly dueAt: number | null;
+  readonly bounced: boolean;
   readonly state: string;
 }
 
@@ -101,6 +102,7 @@ export function createDeliveries(
   const update = db.prepare(
     'UPDATE deliveries SET revision = ?, status = ?, account = ?, due_at = ?, state = ? WHERE place = ?',
   );
+  const markBounced = db.prepare('UPDATE deliveries SET bounced = 1 WHERE place = ? AND bounced IS NULL');
   const revive = db.prepare('UPDATE deliveries SET leaves_at = NULL WHERE place = ?');
   const expire = db.prepare(
     `UPDATE deliveries SET leaves_at = ? WHERE place = ? AND leaves_at IS NULL AND ${SETTLED}`,
@@ -167,7 +169,7 @@ export function createDeliveries(
       insertDelivery(
         onRollback: OnRollback,
         { id, owner, priority, createdAt, bytes, signature }: FixedColumns,
-        { revision, status, channel, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
+        { revision, status, channel, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
         record: string,
         content: Uint8Array | null,
       ): StoredDelivery | null {
@@ -177,6 +179,7 @@ export function createDeliveries(
         const fixed = [id, owner, priority, createdAt, bytes, signature];
         const { lastInsertRowid } = insert.run(...fixed, revision, status, channel, dueAt, state);
         insertRecord.run(lastInsertRowid, record);
+        if (bounced) markBounced.run(lastInsertRowid);
         if (content) insertContent.run(lastInsertRowid, content);
         count(bytes, 1, onRollback);
         counts.change(null, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
@@ -188,11 +191,16 @@ export function createDeliveries(
         id: string,
         fromRevision: number,
         fromDueAt: number,
-        { revision, status, channel, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
+        { revision, status, channel, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
       ): boolean {
         const head = findHead.get(id, now()) as Head | undefined;
         if (head?.revision !== fromRevision) return false;
         const { place, owner, bytes, leaves_at } = head;
+        if (bounced) markBounced.run(place);
+        if (isAmended(head, { status })) {
+          update.run(revision, status, channel, dueAt, state, place);
+          return true;
+        }
         const wasSettled = isSettled(head.status);
         const settles = isSettled(status);
         if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, bytes);

@@ -76,6 +76,8 @@ export function createListing(
   const open = prepareScan(db, 'leaves_at IS NULL', 'newest first');
   const openOldestFirst = prepareScan(db, 'leaves_at IS NULL', 'oldest first');
   const settled = prepareScan(db, 'status = :status AND leaves_at IS NOT NULL', 'newest first');
+  const bounced = prepareScan(db, 'bounced = 1', 'newest first');
+  const bouncedOldestFirst = prepareScan(db, 'bounced = 1', 'oldest first');
   const untidy = prepareScan(db, 'place IN (SELECT value FROM json_each(:places))', 'newest first');
   const readRecord = db.prepare(`
     SELECT record, state FROM deliveries JOIN records USING (place)
@@ -103,13 +105,14 @@ export function createListing(
   queuedPage.setReturnArrays(true);
 
   function toParameters(query: DeliveryQuery, { createdAt, id }: ListPosition): Parameters {
-    const { owner, statuses, waitingAt, createdAfter, createdBefore } = query;
+    const { owner, statuses, bounced: isBounced, waitingAt, createdAfter, createdBefore } = query;
     const wanted = signatureOfQuery(query);
     return {
       createdAt,
       id,
       owner,
       statuses: JSON.stringify(statuses ?? STATUSES),
+      bounced: isBounced === null ? null : Number(isBounced),
       dueBy: Math.ceil(waitingAt ?? Number.MAX_SAFE_INTEGER),
       bound: waitingAt === null ? (createdAfter ?? 0) : (createdBefore ?? Number.MAX_SAFE_INTEGER),
       wanted: wanted ? toNumber(wanted) : 0,
@@ -118,7 +121,8 @@ export function createListing(
   }
 
   /** Searches all rows that may match, those of each index separately. */
-  function scanAll({ statuses, waitingAt }: DeliveryQuery, parameters: Parameters): Scanned[] {
+  function scanAll({ statuses, waitingAt, ...query }: DeliveryQuery, parameters: Parameters): Scanned[] {
+    if (query.bounced) return [(waitingAt === null ? bounced : bouncedOldestFirst)(parameters)];
     if (waitingAt !== null) return [openOldestFirst(parameters)];
     const wanted = statuses ?? STATUSES;
     return [
@@ -168,6 +172,7 @@ function prepareScan(db: DatabaseSync, where: string, order: Order): (parameters
         SELECT 1 FROM deliveries WHERE deliveries.place = scanned.place
           AND coalesce(owner = :owner, 1)
           AND status IN (SELECT value FROM json_each(:statuses))
+          AND coalesce(coalesce(bounced, 0) = :bounced, 1)
           AND (status <> 'scheduled' OR coalesce(due_at <= :dueBy, 1))
       ))
     ORDER BY created_at ${direction}, id ${direction} LIMIT ${PAGE_SIZE}

@@ -7,6 +7,7 @@ import { createIdempotency } from './idempotency.ts';
 import { createListing } from './listing.ts';
 import { createOutbox, type NoticeRow } from './outbox.ts';
 import { createRetention } from './retention.ts';
+import { createSentIndex } from './sent-index.ts';
 import { createSharedState } from './shared-state.ts';
 import { createSuppressions } from './suppressions.ts';
 import type { OnRollback, Transactions } from './transactions.ts';
@@ -26,6 +27,7 @@ export function createProcedures(
   const deliveries = createDeliveries(db, options, now);
   const outbox = createOutbox(db, outboxLimits(options), options.retainMs, now);
   const suppressions = createSuppressions(db);
+  const sentIndex = createSentIndex(db, now);
   const sharedState = createSharedState(db);
   const writeProbe = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   return {
@@ -36,6 +38,7 @@ export function createProcedures(
       ...createListing(db, deliveries.untidyPlaces, now).reads,
       ...outbox.reads,
       ...suppressions.reads,
+      ...sentIndex.reads,
       ...sharedState.reads,
       checkFile: (): void => transactions.check(),
     },
@@ -44,6 +47,7 @@ export function createProcedures(
       ...createIdempotency(db, options.retainMs, now).writes,
       ...outbox.writes,
       ...suppressions.writes,
+      ...sentIndex.writes,
       ...sharedState.writes,
       ...createRetention(db, now).writes,
       ...createClockRow(db).writes,

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
 /** Maximum number of rows removed in one transaction. */
 const STEP_ROWS = 100;
@@ -6,7 +6,7 @@ const STEP_ROWS = 100;
 const STEP_BYTES = 1024 * 1024;
 
 /**
- * Procedure that removes rows that have been kept for RETAIN, in small steps.
+ * Procedure that removes rows that have expired, in small steps.
  *
  * @param now epoch ms by the clock of the file
  */
@@ -18,6 +18,10 @@ export function createRetention(db: DatabaseSync, now: () => number) {
   const removeClaims = db.prepare(
     'DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE leaves_at <= ? ORDER BY leaves_at LIMIT ?)',
   );
+  const removeSent = db.prepare(
+    'DELETE FROM sent_index WHERE id IN (SELECT id FROM sent_index WHERE leaves_at <= ? ORDER BY leaves_at LIMIT ?)',
+  );
+  const removeRows = (statement: StatementSync) => Number(statement.run(now(), STEP_ROWS).changes);
 
   return {
     writes: {
@@ -30,7 +34,7 @@ export function createRetention(db: DatabaseSync, now: () => number) {
           bytes += row.bytes;
           remove.run(row.place);
         }
-        return rows.length > 0 || Number(removeClaims.run(now(), STEP_ROWS).changes) > 0;
+        return rows.length > 0 || removeRows(removeClaims) > 0 || removeRows(removeSent) > 0;
       },
     },
   };

@@ -17,6 +17,7 @@ const APPLICATION_ID = 0x4f747279;
  *   deliveries.ts. `signature`: see core/delivery/signature.ts; null in rows of older versions. A row
  *   is in one of the indexes `deliveries_open` and `deliveries_settled`. No column of the first one
  *   ever changes, so that the start and the end of an attempt write a single page.
+ *   `bounced`: 1 if a recipient has bounced, else null; those rows are in `deliveries_bounced` too.
  * - `contents`: separate, because a content is removed long before its record.
  * - `kept_contents`: contents that are kept for RETAIN_CONTENT, and when they are dropped.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
@@ -26,6 +27,7 @@ const APPLICATION_ID = 0x4f747279;
  * - `books`: shared values as JSON. `usage`: what is counted beside them, one row for each bucket.
  * - `settled_hours`: how many deliveries of an owner settled in an hour, see delivery-counts.ts. What is not tidied
  *   yet is counted at startup.
+ * - `sent_index`: see core/ports/sent-index.ts. `leaves_at`: by the clock of the file.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort in code unit order.
  */
 export const MIGRATIONS: readonly string[] = [
@@ -135,6 +137,16 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX deliveries_open ON deliveries (created_at, id, signature) WHERE leaves_at IS NULL;
   CREATE INDEX deliveries_settled ON deliveries (status, created_at, id, signature)
     WHERE leaves_at IS NOT NULL;
+  `,
+  `
+  ALTER TABLE deliveries ADD COLUMN bounced INTEGER;
+  CREATE INDEX deliveries_bounced ON deliveries (created_at, id, signature) WHERE bounced = 1;
+  CREATE TABLE sent_index (
+    id TEXT PRIMARY KEY,
+    mail TEXT NOT NULL,
+    leaves_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sent_index_leaving ON sent_index (leaves_at);
   `,
 ];
 

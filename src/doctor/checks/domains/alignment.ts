@@ -52,23 +52,25 @@ async function findAligned(
 ): Promise<Aligned> {
   if (isPersonalGmail(user)) return 'none';
   if (dkim === true) return 'dkim';
-  const spfAligns =
-    spf !== false && (await alignsWith(domain, domainOf(user), policy?.isStrict.spf ?? false, dns));
-  if (spfAligns && spf === true) return 'spf';
-  return dkim === null || spfAligns ? 'unknown' : 'none';
+  const spfAligns = spf === false ? false : await alignsWith(domain, domainOf(user), policy, dns);
+  if (spfAligns && spf) return 'spf';
+  return dkim === null || spfAligns !== false ? 'unknown' : 'none';
 }
 
+/** Returns null if it depends on a record that could not be read. */
 async function alignsWith(
   domain: string,
   returnPath: string,
-  isStrict: boolean,
+  policy: DmarcPolicy | null,
   dns: DnsClient,
-): Promise<boolean> {
-  if (domain === returnPath || isStrict) return domain === returnPath;
+): Promise<boolean | null> {
+  if (domain === returnPath) return true;
+  if (policy === null) return null;
+  if (policy.isStrict.spf) return false;
   const [own, other] = await Promise.all(
     [domain, returnPath].map((name) => readOrganizationalDomain(name, dns)),
   );
-  return own === other;
+  return own === null || other === null ? null : own === other;
 }
 
 function toFailure(domain: string, user: string, { policy }: Authentication): CheckResult {

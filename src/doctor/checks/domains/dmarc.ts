@@ -38,9 +38,8 @@ export async function checkDmarc(domain: string, dns: DnsClient): Promise<DmarcF
         : `the record at _dmarc.${domain} is not a list of tags that begins with "v=DMARC1;"`;
     return { result: warn('dmarc_invalid', detail), policy: toPolicy(null, null) };
   }
-  // Few top-level domains have a policy, and some DNS servers refuse to look for one.
-  for (const { name, found } of parents.filter((level) => level.name.includes('.')))
-    if (found.kind === 'unknown') return toUnknown(`${found.reason} for _dmarc.${name}`);
+  const unread = parents.find(isUnread);
+  if (unread?.found.kind === 'unknown') return toUnknown(`${unread.found.reason} for _dmarc.${unread.name}`);
   const organizational = organizationalOf([own, ...parents]);
   const inherited =
     parents.find(({ name, tags }) => tags && name === organizational) ?? parents.find(isPublicSuffix);
@@ -54,10 +53,11 @@ export async function checkDmarc(domain: string, dns: DnsClient): Promise<DmarcF
 
 /**
  * Returns the organizational domain (RFC 9989, section 4.10.2): domains with the same one align,
- * unless the policy is strict.
+ * unless the policy is strict. Returns null if a record could not be read.
  */
-export async function readOrganizationalDomain(domain: string, dns: DnsClient): Promise<string> {
-  return organizationalOf(await walkTree(domain, dns));
+export async function readOrganizationalDomain(domain: string, dns: DnsClient): Promise<string | null> {
+  const levels = await walkTree(domain, dns);
+  return levels.some(isUnread) ? null : organizationalOf(levels);
 }
 
 interface Level {
@@ -67,6 +67,11 @@ interface Level {
   readonly records: readonly string[];
   /** The tags of the only record. Null if receivers ignore it. */
   readonly tags: Tags | null;
+}
+
+/** Few top-level domains have a policy, and some DNS servers refuse to look for one. */
+function isUnread({ name, found }: Level): boolean {
+  return found.kind === 'unknown' && name.includes('.');
 }
 
 /** Reads the DMARC records of a domain and its parents, from the longest name to the shortest. */

@@ -1,5 +1,6 @@
 import { type CheckResult, pass, unknown, warn } from '../../check.ts';
 import type { DnsClient } from '../../net/dns-client.ts';
+import { type AddressRange, isCovered, overlapping, toRange } from './address-range.ts';
 import type { Finding } from './finding.ts';
 import { type Mechanism, parseRecord, SpfError } from './spf-record.ts';
 
@@ -23,11 +24,7 @@ export async function checkSpf(domain: string, dns: DnsClient): Promise<Finding>
   try {
     const walk = createWalk(dns, true);
     const result = await walk.evaluate(domain, null);
-    if (!walk.foundGoogle()) {
-      if (walk.hasMacros())
-        return toUnknown('the record contains macros, so its result depends on the message');
-      return { passes: false, result: toMissing(result) };
-    }
+    if (!walk.foundGoogle()) return await checkAddresses(domain, walk, result, dns);
     if (result !== 'pass') {
       const detail = `the result for mail from Google is ${result}: ${GOOGLE} is not included with "+"`;
       return { passes: false, result: warn('spf_google_missing', detail) };
@@ -55,11 +52,49 @@ async function countAll(domain: string, dns: DnsClient): Promise<CheckResult> {
   );
 }
 
-function toMissing(result: SpfResult): CheckResult {
-  return warn(
-    'spf_google_missing',
-    `the record does not include ${GOOGLE}: the result is ${result} for hosts that it does not list`,
-  );
+/**
+ * Checks a record that does not include Google's. It may list the same addresses itself, as tools
+ * that flatten records do.
+ *
+ * @param result for hosts that the record does not list
+ */
+async function checkAddresses(
+  domain: string,
+  walk: Walk,
+  result: SpfResult,
+  dns: DnsClient,
+): Promise<Finding> {
+  const networks = walk.networks();
+  const google = networks.length > 0 ? await readGoogleRanges(domain, dns) : [];
+  const listed = networks.filter(({ range }) => google.some(overlapping(range)));
+  const passing = listed.filter(({ passes }) => passes).map(({ range }) => range);
+  if (listed.length > passing.length)
+    return toUnknown(`the record lists addresses of ${GOOGLE}, some of them without "+"`);
+  if (passing.length > 0 && google.every((range) => isCovered(range, passing)))
+    return {
+      passes: true,
+      result: pass(`it lists the addresses of ${GOOGLE}, which Google can change, and does not include it`),
+    };
+  if (walk.hasMacros()) return toUnknown('the record contains macros, so its result depends on the message');
+  const extent = passing.length > 0 ? `lists only some addresses of ${GOOGLE}` : `does not include ${GOOGLE}`;
+  return {
+    passes: result === 'pass',
+    result: warn(
+      'spf_google_missing',
+      `the record ${extent}: the result is ${result} for hosts that it does not list`,
+    ),
+  };
+}
+
+/** @throws {UnknownError} if they cannot be read */
+async function readGoogleRanges(domain: string, dns: DnsClient): Promise<readonly AddressRange[]> {
+  const walk = createWalk(dns, false);
+  try {
+    await walk.evaluateGoogle(GOOGLE, domain);
+  } catch (error) {
+    throw error instanceof SpfError ? new UnknownError(`the record at ${GOOGLE} cannot be read`) : error;
+  }
+  return walk.networks().map(({ range }) => range);
 }
 
 function toUnknown(reason: string): Finding {
@@ -75,6 +110,15 @@ const QUALIFIERS: Readonly<Record<string, SpfResult>> = {
   '?': 'neutral',
 };
 
+/** Addresses that a record lists. */
+interface ListedNetwork {
+  readonly range: AddressRange;
+  /** Whether its mechanism, and each "include" on the way to it, has the qualifier "+". */
+  readonly passes: boolean;
+}
+
+type Walk = ReturnType<typeof createWalk>;
+
 /**
  * One evaluation, for a host that only `_spf.google.com` lists.
  *
@@ -86,6 +130,7 @@ function createWalk(dns: DnsClient, stopAtGoogle: boolean) {
   let voids = 0;
   let foundGoogle = false;
   let hasMacros = false;
+  const networks: ListedNetwork[] = [];
 
   function countLookup(): void {
     lookups += 1;
@@ -105,10 +150,12 @@ function createWalk(dns: DnsClient, stopAtGoogle: boolean) {
       );
   }
 
-  async function evaluate(domain: string, includedBy: string | null): Promise<SpfResult> {
+  /** @param passes whether a host that the record lists passes, too, where it is included */
+  async function evaluate(domain: string, includedBy: string | null, passes = true): Promise<SpfResult> {
     const { mechanisms, redirect } = parseRecord(await readRecord(domain, includedBy, dns));
     for (const mechanism of mechanisms) {
-      if (await matches(mechanism, domain)) return QUALIFIERS[mechanism.qualifier] ?? 'neutral';
+      if (await matches(mechanism, domain, passes && mechanism.qualifier === '+'))
+        return QUALIFIERS[mechanism.qualifier] ?? 'neutral';
     }
     if (redirect === null) return 'neutral';
     countLookup();
@@ -116,7 +163,7 @@ function createWalk(dns: DnsClient, stopAtGoogle: boolean) {
       hasMacros = true;
       return 'neutral';
     }
-    return isGoogle(redirect) ? evaluateGoogle(redirect, domain) : evaluate(redirect, domain);
+    return isGoogle(redirect) ? evaluateGoogle(redirect, domain) : evaluate(redirect, domain, passes);
   }
 
   /** Counts the look-ups of Google's own record. */
@@ -128,9 +175,12 @@ function createWalk(dns: DnsClient, stopAtGoogle: boolean) {
     return stopAtGoogle ? 'pass' : 'neutral';
   }
 
-  async function matches({ name, target }: Mechanism, domain: string): Promise<boolean> {
+  async function matches({ name, target }: Mechanism, domain: string, passes: boolean): Promise<boolean> {
     if (name === 'all') return true;
-    if (name === 'ip4' || name === 'ip6') return false;
+    if (name === 'ip4' || name === 'ip6') {
+      if (target !== null) networks.push({ range: toRange(target), passes });
+      return false;
+    }
     countLookup();
     if (target !== null && isMacro(target)) {
       hasMacros = true;
@@ -139,7 +189,7 @@ function createWalk(dns: DnsClient, stopAtGoogle: boolean) {
     if (name === 'ptr') return false;
     const host = target ?? domain;
     if (name === 'include') {
-      const result = isGoogle(host) ? evaluateGoogle(host, domain) : evaluate(host, domain);
+      const result = isGoogle(host) ? evaluateGoogle(host, domain) : evaluate(host, domain, passes);
       return (await result) === 'pass';
     }
     const found = name === 'mx' ? await dns.readMx(host) : await dns.readAddresses(host);
@@ -152,6 +202,8 @@ function createWalk(dns: DnsClient, stopAtGoogle: boolean) {
 
   return {
     evaluate,
+    evaluateGoogle,
+    networks: (): readonly ListedNetwork[] => networks,
     lookups: () => lookups,
     foundGoogle: () => foundGoogle,
     hasMacros: () => hasMacros,

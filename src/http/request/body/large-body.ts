@@ -5,7 +5,7 @@ import { decodeBase64, isRecord } from '../../validation/json-values.ts';
 import { parseJson } from './strict-json.ts';
 
 export interface LargeBody {
-  readonly bytes: Uint8Array;
+  readonly blocks: readonly Uint8Array[];
   readonly maxValues: number | undefined;
 }
 
@@ -25,9 +25,9 @@ const LARGE_ATTACHMENT_CHARS = 64 * 1024;
  * are transferred without a copy.
  */
 // biome-ignore lint/style/noDefaultExport: Tinypool calls the default export
-export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
+export default function parseLargeBody({ blocks, maxValues }: LargeBody) {
   try {
-    const body = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), maxValues);
+    const body = parseJson(Buffer.concat(blocks), maxValues);
     const result: LargeBodyResult = { kind: 'parsed', body };
     const messages = messagesIn(body);
     const buffers = [

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
-import { Tinypool } from 'tinypool';
+import { kTransferable, kValue, Tinypool } from 'tinypool';
 import { AppError } from '../../../core/errors.ts';
 import { isEncoded, unsupportedMediaType } from '../../errors/media-type.ts';
 import { isOptionalBody } from '../../validation/validation.ts';
@@ -49,14 +49,22 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
     done();
   });
 
-  async function parseLarge(bytes: Uint8Array, maxValues: number | undefined): Promise<unknown> {
+  /** @param blocks moved to the worker thread, so they are detached afterwards */
+  async function parseLarge(
+    blocks: readonly Uint8Array<ArrayBuffer>[],
+    maxValues: number | undefined,
+  ): Promise<unknown> {
     pool ??= new Tinypool({
       filename: new URL(`./large-body${extname(import.meta.url)}`, import.meta.url).href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: IDLE_MS,
     });
-    const result: LargeBodyResult = await pool.run({ bytes, maxValues } satisfies LargeBody);
+    const task: LargeBody = { blocks, maxValues };
+    const buffers = blocks.map(({ buffer }) => buffer);
+    const result: LargeBodyResult = await pool.run(
+      Tinypool.move({ [kTransferable]: buffers, [kValue]: task }),
+    );
     if (result.kind === 'refused') throw new AppError('invalid_json', { detail: result.detail });
     return result.body;
   }
@@ -64,17 +72,17 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request, payload, done) => {
     if (isEncoded(request.headers)) return done(unsupportedMediaType(request.headers));
-    collect(request, payload, (error, bytes) => {
+    collect(request, payload, (error, blocks, length) => {
       if (error) return done(error);
-      if (bytes.length === 0 && acceptsNoBody(request)) return done(null, undefined);
+      if (length === 0 && acceptsNoBody(request)) return done(null, undefined);
       const { maxValues } = request.routeOptions.config;
-      if (bytes.length > LARGE_BYTES) {
-        parseLarge(bytes, maxValues).then((body) => done(null, body), done);
+      if (length > LARGE_BYTES) {
+        parseLarge(blocks, maxValues).then((body) => done(null, body), done);
         return;
       }
       let body: unknown;
       try {
-        body = parseJson(bytes, maxValues);
+        body = parseJson(toOne(blocks), maxValues);
       } catch (refusal) {
         return done(refusal as Error);
       }
@@ -90,10 +98,15 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
     const { message, files } = sortParts(await readForm(request, payload));
     const body =
       message.length > LARGE_BYTES
-        ? await parseLarge(message, config.maxValues)
+        ? await parseLarge([message], config.maxValues)
         : parseJson(Buffer.from(message.buffer), config.maxValues);
     return addFiles(body, files);
   });
+}
+
+function toOne(blocks: readonly Buffer[]): Buffer {
+  const [first = EMPTY] = blocks;
+  return blocks.length > 1 ? Buffer.concat(blocks) : first;
 }
 
 /** Many clients send the Content-Type of JSON without a body. */
@@ -102,53 +115,65 @@ function acceptsNoBody({ routeOptions }: FastifyRequest): boolean {
   return body === undefined || isOptionalBody(body);
 }
 
-const EMPTY = Buffer.alloc(0);
-/** Initial buffer for a body without a declared length. */
+/** Smaller chunks are copied into blocks. */
+const MIN_CHUNK_BYTES = 16 * 1024;
+const BLOCK_BYTES = 64 * 1024;
+/** Size of the first block of a body without a declared length. */
 const FIRST_BYTES = 4096;
+const EMPTY = Buffer.alloc(0);
 
 /**
- * Collects the body. A body that arrives in one chunk is not copied. Otherwise each chunk is copied
- * into one buffer on arrival, because many small chunks take far more memory than they count for.
- * The buffer of a large body is shared with the worker thread, because copying 20 MB would take as
- * long as parsing them.
+ * Collects the body, in one buffer or several. A body that arrives in one chunk is not copied, and
+ * neither are large chunks. Small ones are copied on arrival, because many of them take far more
+ * memory than they count for.
  */
 function collect(
   { headers, routeOptions, bodyHold }: FastifyRequest,
   payload: FastifyRequest['raw'],
-  done: (error: Error | null, bytes: Buffer) => void,
+  done: (error: Error | null, blocks: readonly Buffer<ArrayBuffer>[], length: number) => void,
 ): void {
   const limit = routeOptions.bodyLimit;
   const declared = Number(headers['content-length'] ?? 0);
-  let bytes: Buffer = EMPTY;
+  const blocks: Buffer<ArrayBuffer>[] = [];
+  let block = EMPTY;
+  let used = 0;
   let length = 0;
 
   function finish(error: Error | null = null) {
     payload.off('data', onData).off('end', finish).off('error', finish);
     if (error) bodyHold?.release();
-    done(error, error ? EMPTY : bytes.subarray(0, length));
+    else endBlock();
+    done(error, blocks, length);
   }
-  function onData(chunk: Buffer) {
+  function onData(chunk: Buffer<ArrayBuffer>) {
     try {
       add(chunk);
     } catch (refusal) {
       finish(refusal as Error);
     }
   }
-  function add(chunk: Buffer) {
-    const needed = length + chunk.length;
-    if (needed > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+  function add(chunk: Buffer<ArrayBuffer>) {
+    if (length + chunk.length > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
     bodyHold?.add(chunk.length);
-    if (chunk.length === declared) bytes = chunk;
-    else append(chunk, needed);
-    length = needed;
+    const isWholeBuffer = chunk.length === chunk.buffer.byteLength;
+    if (chunk.length === declared || (isWholeBuffer && chunk.length >= MIN_CHUNK_BYTES)) {
+      endBlock();
+      blocks.push(chunk);
+    } else copy(chunk);
+    length += chunk.length;
   }
-  function append(chunk: Buffer, needed: number) {
-    if (needed > bytes.length) {
-      const grown = allocate(Math.min(limit, Math.max(declared, needed, bytes.length * 2, FIRST_BYTES)));
-      grown.set(bytes.subarray(0, length));
-      bytes = grown;
-    }
-    bytes.set(chunk, length);
+  function copy(chunk: Buffer) {
+    const copied = chunk.copy(block, used);
+    used += copied;
+    if (copied === chunk.length) return;
+    endBlock();
+    block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, Math.max(declared - length, length, FIRST_BYTES)));
+    copy(chunk.subarray(copied));
+  }
+  function endBlock() {
+    if (used > 0) blocks.push(block.subarray(0, used));
+    block = EMPTY;
+    used = 0;
   }
   function start() {
     if (declared > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
@@ -158,10 +183,6 @@ function collect(
   try {
     start();
   } catch (refusal) {
-    done(refusal as Error, EMPTY);
+    done(refusal as Error, [], 0);
   }
-}
-
-function allocate(bytes: number): Buffer {
-  return bytes > LARGE_BYTES ? Buffer.from(new SharedArrayBuffer(bytes)) : Buffer.allocUnsafe(bytes);
 }

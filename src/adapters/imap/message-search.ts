@@ -10,24 +10,43 @@ const MAX_SCANNED = 2000;
 /** How far the clocks of this machine and of the server may differ. */
 const CLOCK_SKEW_MS = 60 * MINUTE;
 
-/**
- * Whether Sent Mail has the message. First reads the Message-ID of recent messages, since Gmail's
- * search index lags by minutes, then searches, which also finds what lies further back. Opens the
- * folder read-only (EXAMINE) and reads by PEEK: nothing is marked.
- *
- * @throws {MailboxError} If the mailbox has no folder of sent messages.
- * @throws whatever the connection has failed with
- */
-export type SentSearch = (query: SentQuery) => Promise<boolean>;
+/** Searches one connection. Opens folders read-only (EXAMINE) and reads by PEEK: nothing is marked. */
+export interface MessageSearch {
+  /**
+   * Whether Sent Mail has the message. First reads the Message-ID of recent messages, since Gmail's
+   * search index lags by minutes, then searches, which also finds what lies further back.
+   *
+   * @throws {MailboxError} If the mailbox has no folder of sent messages.
+   * @throws whatever the connection has failed with
+   */
+  isSent(query: SentQuery): Promise<boolean>;
+  /**
+   * Returns these fields of the header of a recent message. Null if the folder has none with this
+   * Message-ID.
+   *
+   * @throws as `isSent` does
+   */
+  readHeader(query: SentQuery, folder: 'inbox' | 'sent', fields: readonly string[]): Promise<string | null>;
+}
 
-/** Creates the search of one connection. It looks for the folder once. */
-export function createSentSearch(client: ImapFlow): SentSearch {
-  let folder: string | null = null;
-  return async (query) => {
-    folder ??= await findSentFolder(client);
-    // Opened again for each look: that updates the number of messages.
-    const { exists } = await client.mailboxOpen(folder, { readOnly: true });
-    return (await scanRecent(client, exists, query)) || (await searchIndex(client, query.messageId));
+export function createMessageSearch(client: ImapFlow): MessageSearch {
+  let sentFolder: string | null = null;
+
+  /** Opens a folder again for each look: that updates the number of messages. */
+  async function open(folder: 'inbox' | 'sent'): Promise<number> {
+    if (folder === 'sent') sentFolder ??= await findSentFolder(client);
+    const path = folder === 'inbox' ? 'INBOX' : (sentFolder as string);
+    return (await client.mailboxOpen(path, { readOnly: true })).exists;
+  }
+
+  return {
+    async isSent(query) {
+      const exists = await open('sent');
+      return (await scanRecent(client, exists, query)) !== null || searchIndex(client, query.messageId);
+    },
+    async readHeader(query, folder, fields) {
+      return scanRecent(client, await open(folder), query, fields);
+    },
   };
 }
 
@@ -49,26 +68,32 @@ async function findSentFolder(client: ImapFlow): Promise<string> {
   });
 }
 
-/** Reads messages from the newest to the first chunk that was filed before the attempt. */
+/**
+ * Reads messages from the newest to the first chunk that was filed before the attempt.
+ *
+ * @param fields read in addition to Message-ID
+ * @returns the header of the message: the fields that are read
+ */
 async function scanRecent(
   client: ImapFlow,
   exists: number,
   { messageId, since }: SentQuery,
-): Promise<boolean> {
+  fields: readonly string[] = [],
+): Promise<string | null> {
   const oldest = Math.max(1, exists - MAX_SCANNED + 1);
   for (let last = exists; last >= oldest; last -= CHUNK) {
     const first = Math.max(oldest, last - CHUNK + 1);
     let newestAt = 0;
     for await (const { headers, internalDate } of client.fetch(`${first}:${last}`, {
       internalDate: true,
-      headers: ['message-id'],
+      headers: ['message-id', ...fields],
     })) {
-      if (headers?.includes(messageId)) return true;
+      if (headers?.includes(messageId)) return headers.toString();
       newestAt = Math.max(newestAt, new Date(internalDate ?? 0).getTime());
     }
-    if (newestAt < since - CLOCK_SKEW_MS) return false;
+    if (newestAt < since - CLOCK_SKEW_MS) return null;
   }
-  return false;
+  return null;
 }
 
 async function searchIndex(client: ImapFlow, messageId: string): Promise<boolean> {

@@ -1,5 +1,5 @@
-import type { SmtpReply } from '../../../core/delivery/delivery.ts';
-import { toOneLine } from '../../mail-server/one-line.ts';
+import type { SmtpReply } from './delivery.ts';
+import { toOneLine } from './one-line.ts';
 
 /** Text after this is ignored: nodemailer accepts replies of up to a megabyte. */
 const MAX_INPUT = 16_384;

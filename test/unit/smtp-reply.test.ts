@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
+import { parseReply } from '../../src/core/delivery/smtp-reply.ts';
 
 describe('parseReply', () => {
   test('returns the codes, and the text on one line', () => {

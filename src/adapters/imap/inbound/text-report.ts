@@ -1,0 +1,96 @@
+import { toAddress, toReply } from '../../../core/inbound/delivery-status.ts';
+import type { RecipientReport } from '../../../core/inbound/inbound-mail.ts';
+
+/** A report that is text alone: the words of the server, then the returned message. */
+export interface TextReport {
+  readonly words: string;
+  /** Headers of the returned message, as quoted. Empty if none are found. */
+  readonly quoted: string;
+}
+
+const MESSAGE_ID_LINE = /^[ \t>]*message-id[ \t]*:/i;
+const LINE_END = /\r\n|\r|\n/;
+
+/** Splits a report where the quoted headers begin: at the blank line before the Message-ID. */
+export function splitTextReport(text: string): TextReport {
+  const lines = text.split(LINE_END);
+  const found = lines.findIndex((line) => MESSAGE_ID_LINE.test(line));
+  if (found === -1) return { words: text, quoted: '' };
+  let start = found;
+  while (start > 0 && !isBlank(lines[start - 1] ?? '')) start--;
+  return { words: lines.slice(0, start).join('\n'), quoted: lines.slice(start).join('\n') };
+}
+
+function isBlank(line: string): boolean {
+  return /^[ \t>]*$/.test(line);
+}
+
+/**
+ * Returns what the words state about each recipient, by numbers alone.
+ *
+ * @param failed Addresses in X-Failed-Recipients. Empty: the report names none
+ * @param isDelay Whether the server names the recipients of each failure, so that a report without
+ *   them is a delay unless it quotes a permanent refusal
+ */
+export function readTextReport(
+  words: string,
+  failed: readonly string[],
+  isDelay: boolean,
+): RecipientReport[] {
+  if (failed.length === 0) {
+    const statement = toStatement(words, []);
+    return [{ ...statement, action: isDelay && !isPermanent(words, statement) ? 'delayed' : 'failed' }];
+  }
+  if (failed.length === 1) return [toStatement(words, failed)];
+  const sections = toSections(words, failed);
+  return failed.map((address) => toStatement(sections.get(address.toLowerCase()) ?? '', [address]));
+}
+
+/** A permanent reply, which may have no enhanced code: `550 User unknown`. */
+const PERMANENT_REPLY = /(?:^|[\s:'"])5[0-5]\d(?=[\s:-])/;
+
+function isPermanent(words: string, { status }: RecipientReport): boolean {
+  return status === null ? PERMANENT_REPLY.test(words) : status.startsWith('5');
+}
+
+const ADDRESS_AT_START = /^[\s<*"-]{0,20}([^\s<>"@]{1,100}@[^\s<>":;,]{1,255})/;
+
+/** Servers list recipients line by line, each with its error below. */
+function toSections(words: string, addresses: readonly string[]): Map<string, string> {
+  const known = new Set(addresses.map((address) => address.toLowerCase()));
+  const sections = new Map<string, string>();
+  let current: string | null = null;
+  for (const line of words.split(LINE_END)) {
+    const address = ADDRESS_AT_START.exec(line)?.[1]?.toLowerCase() ?? '';
+    if (known.has(address)) current = address;
+    if (current !== null) sections.set(current, `${sections.get(current) ?? ''}${line}\n`);
+  }
+  return sections;
+}
+
+/** `550 5.1.1`, with the same class in both codes. */
+const REPLY = /(?<![\w.])([45])\d\d[ -]#?(\1\.\d{1,3}\.\d{1,3})(?![\d.])/;
+/** Without the code of SMTP: `(#5.1.1)` of qmail, `5.2.2 <ada@example.com>` of GMX. */
+const ENHANCED = /(?<![\w.])([45]\.\d{1,3}\.\d{1,3})(?![\w.])/;
+/** A reply has few lines. */
+const MAX_REPLY_LENGTH = 1000;
+
+function toStatement(words: string, addresses: readonly string[]): RecipientReport {
+  const reply = REPLY.exec(words);
+  const quoted = reply === null ? [] : linesFrom(words, reply.index);
+  return {
+    addresses: addresses.map(toAddress).filter((address) => address !== null),
+    action: 'failed',
+    status: reply?.[2] ?? ENHANCED.exec(words)?.[1] ?? null,
+    smtp: toReply(quoted),
+    diagnostic: null,
+    remoteMta: null,
+  };
+}
+
+/** Returns the lines from a position to the next blank one. */
+function linesFrom(text: string, index: number): string[] {
+  const lines = text.slice(index, index + MAX_REPLY_LENGTH).split(LINE_END);
+  const end = lines.findIndex((line) => line.trim() === '');
+  return end === -1 ? lines : lines.slice(0, end);
+}

@@ -1,0 +1,39 @@
+import type { SmtpReply } from '../delivery/delivery.ts';
+import type { BounceClass, FollowUpKind } from '../delivery/follow-up.ts';
+
+/** A recipient that a report names. */
+export interface ReportedRecipient {
+  /** The address of the recipient, as the message has it. */
+  readonly email: string;
+  readonly class: BounceClass;
+  /** What the receiving server replied. Null if the report does not quote it. */
+  readonly smtp: SmtpReply | null;
+  /** The server that reports. Null if the report does not name it. */
+  readonly reportingMta: string | null;
+  /**
+   * Whether the address must not be sent to again: it does not exist, and the report can be trusted
+   * with that.
+   */
+  readonly suppress: boolean;
+}
+
+/**
+ * What a mail in the inbox says about one message of ours. Its texts have no control characters and
+ * at most {@link MAX_TEXT_LENGTH} characters.
+ */
+export interface InboundDecision {
+  readonly kind: FollowUpKind;
+  /** When the mail arrived, in epoch ms. */
+  readonly at: number;
+  /** The address in its From header. */
+  readonly from: string;
+  /** Its Message-ID, or another id that is the same whenever the mail is read again. Never empty. */
+  readonly mailId: string;
+  /** Those that bounced or are delayed. Empty for replies. */
+  readonly recipients: readonly ReportedRecipient[];
+  /** Whether the report is believed although Gmail did not write it. */
+  readonly unverified: boolean;
+}
+
+/** Maximum length of a text of a decision, in characters. */
+export const MAX_TEXT_LENGTH = 1000;

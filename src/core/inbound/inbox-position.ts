@@ -1,0 +1,95 @@
+import { DAY } from '../time.ts';
+
+/** How far the inbox of an account has been read. A JSON value. */
+export interface InboxPosition {
+  /** UIDs are comparable while this stays the same (RFC 9051, section 2.3.1.1). */
+  readonly uidValidity: number;
+  /** Every mail up to this UID has been read. */
+  readonly lastUid: number;
+  /** When the inbox was last read to its end, in epoch ms. */
+  readonly sweptAt: number;
+  /** When all mail was last searched, in epoch ms. */
+  readonly searchedAt: number;
+  /** Ids of reports and replies that were handled, the newest last. */
+  readonly handled: readonly string[];
+}
+
+/** State of an open inbox. */
+export interface InboxState {
+  readonly uidValidity: number;
+  /** UID that the next mail gets. */
+  readonly uidNext: number;
+}
+
+/**
+ * What to read of the inbox. `since` is a date, in epoch ms: UIDs have changed, so mail that came
+ * since then is read again, and what was handled is skipped.
+ */
+export type Sweep =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'uids'; readonly first: number }
+  | { readonly kind: 'since'; readonly since: number };
+
+/** Mail is read again by days, and a mailbox rarely gets as many reports in one. */
+const MAX_HANDLED = 500;
+/** SEARCH SINCE compares days in the time zone of the server (RFC 9051, section 6.4.4). */
+const DAY_MARGIN_MS = DAY;
+const SEARCH_INTERVAL_MS = DAY;
+
+/** Returns the position of an inbox that was never read. Mail that is in it is left to the search. */
+export function createInboxPosition({ uidValidity, uidNext }: InboxState, now: number): InboxPosition {
+  return {
+    uidValidity,
+    lastUid: uidNext - 1,
+    sweptAt: now,
+    searchedAt: now - SEARCH_INTERVAL_MS,
+    handled: [],
+  };
+}
+
+/** Plans what to read after a connection was made, or new mail was announced. */
+export function planSweep(position: InboxPosition, { uidValidity, uidNext }: InboxState): Sweep {
+  if (uidValidity !== position.uidValidity) return { kind: 'since', since: position.sweptAt - DAY_MARGIN_MS };
+  return uidNext <= position.lastUid + 1 ? { kind: 'none' } : { kind: 'uids', first: position.lastUid + 1 };
+}
+
+/** When the search of all mail is due, in epoch ms. It also finds what a filter has moved. */
+export function searchDueAt({ searchedAt }: InboxPosition): number {
+  return searchedAt + SEARCH_INTERVAL_MS;
+}
+
+/** The date from which all mail is searched, in epoch ms. */
+export function searchSince({ searchedAt }: InboxPosition): number {
+  return searchedAt - DAY_MARGIN_MS;
+}
+
+/** Whether a report or a reply was handled. */
+export function isHandled({ handled }: InboxPosition, mailId: string): boolean {
+  return handled.includes(mailId);
+}
+
+/** Notes that a report or a reply was handled. */
+export function noteHandled(position: InboxPosition, mailId: string): InboxPosition {
+  return { ...position, handled: [...position.handled, mailId].slice(-MAX_HANDLED) };
+}
+
+/** Notes that every mail up to a UID has been read, in a sweep by UIDs. */
+export function noteRead(position: InboxPosition, uid: number): InboxPosition {
+  return uid > position.lastUid ? { ...position, lastUid: uid } : position;
+}
+
+/** Notes that the inbox has been read to its end. */
+export function noteSwept(
+  position: InboxPosition,
+  { uidValidity, uidNext }: InboxState,
+  now: number,
+): InboxPosition {
+  // Mail that came during the sweep has a higher UID, and was read too.
+  const readUid = uidValidity === position.uidValidity ? position.lastUid : 0;
+  return { ...position, uidValidity, lastUid: Math.max(readUid, uidNext - 1), sweptAt: now };
+}
+
+/** Notes that all mail has been searched. */
+export function noteSearched(position: InboxPosition, startedAt: number): InboxPosition {
+  return { ...position, searchedAt: startedAt };
+}

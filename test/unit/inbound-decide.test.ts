@@ -1,0 +1,365 @@
+import { describe, expect, test } from 'vitest';
+import { bounceClassOf } from '../../src/core/inbound/bounce-class.ts';
+import { decideInbound, type ReferredMessage } from '../../src/core/inbound/decide-inbound.ts';
+import { aReply, aReport, OUR_ID, parseText } from '../helpers/inbound-mail.ts';
+
+const AT = Date.parse('2026-01-02T03:04:05Z');
+const MESSAGE: ReferredMessage = {
+  messageId: OUR_ID,
+  recipients: ['Ada@example.com', 'bob@example.net'],
+  senders: ['bot@acme.com'],
+};
+const TO_ADA = { ...MESSAGE, recipients: ['ada@example.com'] };
+
+async function decide(text: string, message: ReferredMessage | null = MESSAGE) {
+  return decideInbound(await parseText(text), message, AT);
+}
+
+function statusOf(...fields: string[]): string {
+  return `Reporting-MTA: dns; mx.example.com\n\n${fields.join('\n')}\n`;
+}
+
+const ADA_FAILED = ['Final-Recipient: rfc822; ada@example.com', 'Action: failed'];
+
+describe('classifies', () => {
+  test.each([
+    ...['5.1.1', '5.1.2', '5.1.3', '5.1.6', '5.1.10', '5.01.001'].map((code) => [code, 'hard'] as const),
+    ...['5.0.0', '5.1.0', '5.2.1', '5.2.2', '5.3.0', '5.4.1', '5.4.4', '4.0.0', '4.2.2', '4.7.1', null].map(
+      (code) => [code, 'soft'] as const,
+    ),
+    ...['5.7.0', '5.7.1', '5.7.28', '5.7.511', '5.7.606', '5.7.708'].map(
+      (code) => [code, 'blocked'] as const,
+    ),
+    ...[
+      '5.7.26',
+      '5.7.25',
+      '5.7.27',
+      '5.7.509',
+      '5.7.515',
+      '5.7.133',
+      '5.1.8',
+      '5.2.3',
+      '5.3.4',
+      '5.6.0',
+    ].map((code) => [code, 'policy'] as const),
+  ])('%s as %s', (code, expected) => {
+    expect(bounceClassOf(code)).toBe(expected);
+  });
+});
+
+describe("Gmail's report", () => {
+  test('bounces the recipient, and suppresses one that does not exist', async () => {
+    expect(await decide(aReport())).toEqual({
+      kind: 'bounced',
+      at: AT,
+      from: 'mailer-daemon@googlemail.com',
+      mailId: '<63fc15e0.050a0220.58de0.183e.GMR@mx.google.com>',
+      unverified: false,
+      recipients: [
+        {
+          email: 'Ada@example.com',
+          class: 'hard',
+          smtp: {
+            code: 550,
+            enhanced: '5.1.1',
+            response:
+              "The email account that you tried to reach does not exist. Please try double-checking the recipient's email address.",
+          },
+          diagnostic: null,
+          reportingMta: 'googlemail.com',
+          suppress: true,
+        },
+      ],
+    });
+  });
+
+  test('bounces each recipient that it names', async () => {
+    const status = statusOf(
+      ...ADA_FAILED,
+      'Status: 5.2.2',
+      '',
+      'Final-Recipient: RFC822; <bob@example.net>',
+      'Action: Failed (retries exhausted)',
+      'Status: 5.1.1 (bad destination mailbox)',
+      '',
+      'Final-Recipient: rfc822; eve@example.org',
+      'Action: failed',
+      'Status: 5.1.1',
+    );
+    expect(await decide(aReport({ status }))).toMatchObject({
+      recipients: [
+        { email: 'Ada@example.com', class: 'soft', suppress: false },
+        { email: 'bob@example.net', class: 'hard', suppress: true },
+      ],
+    });
+  });
+
+  test('reports a delay', async () => {
+    const status = statusOf('Final-Recipient: rfc822; ada@example.com', 'Action: delayed', 'Status: 4.4.1');
+    expect(await decide(aReport({ status }))).toMatchObject({
+      kind: 'delayed',
+      recipients: [{ email: 'Ada@example.com', suppress: false }],
+      unverified: false,
+    });
+  });
+
+  test('bounces only those that failed if others wait or got the message', async () => {
+    const status = statusOf(
+      'Final-Recipient: rfc822; bob@example.net',
+      'Action: delayed',
+      'Status: 4.4.1',
+      '',
+      ...ADA_FAILED,
+      'Status: 5.1.1',
+    );
+    expect(await decide(aReport({ status }))).toMatchObject({
+      kind: 'bounced',
+      recipients: [{ email: 'Ada@example.com' }],
+    });
+  });
+
+  test.each([
+    ['named by X-Failed-Recipients', 'X-Failed-Recipients: ada@example.com\n', MESSAGE],
+    ['of the message, if it is the only one', '', TO_ADA],
+  ])('with an empty status part is a policy bounce of the recipient %s', async (_name, headers, message) => {
+    const decision = await decide(aReport({ status: '\n', headers }), message);
+    expect(decision).toMatchObject({
+      kind: 'bounced',
+      recipients: [{ class: 'policy', suppress: false }],
+    });
+  });
+
+  test('without the name of a recipient is ignored if the message has several', async () => {
+    expect(await decide(aReport({ status: '\n' }))).toEqual({ kind: 'ignored', reason: 'unknown_recipient' });
+  });
+
+  test('of success is ignored', async () => {
+    const status = statusOf('Final-Recipient: rfc822; ada@example.com', 'Action: delivered', 'Status: 2.0.0');
+    expect(await decide(aReport({ status }))).toEqual({ kind: 'ignored', reason: 'unrelated' });
+  });
+
+  test.each([
+    [
+      'the original recipient',
+      ['Final-Recipient: rfc822; x@forwarded.example', 'Original-Recipient: rfc822;ada@example.com'],
+    ],
+    ['a recipient without a type', ['Final-Recipient: <ada@example.com>']],
+    ['a recipient in UTF-8 (RFC 6533)', ['Final-Recipient: utf-8; \\x{61}da@example.com']],
+    ['a folded field', ['Final-Recipient: rfc822;\n  ada@example.com']],
+    ['a field name in capitals', ['FINAL-RECIPIENT : RFC822;ADA@EXAMPLE.COM']],
+  ])('names %s', async (_name, fields) => {
+    const status = statusOf(...fields, 'Action: failed', 'Status: 5.1.1');
+    expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
+  });
+
+  test.each([
+    ['without a status', [], 'smtp; 550 5.1.1 Unknown', '5.1.1', 'hard'],
+    [
+      'with a status of its class alone',
+      ['Status: 5.0.0'],
+      'smtp; 550-5.7.26 No\n 550 5.7.26 DMARC',
+      '5.7.26',
+      'policy',
+    ],
+    ['with a hash sign', ['Status: 5.0.0'], 'smtp; 550 #5.1.1 Rejected', null, 'hard'],
+    ['of another class than the status', ['Status: 4.0.0'], 'smtp; 550 5.1.1 Unknown', '5.1.1', 'soft'],
+  ])('takes the code of a reply %s', async (_name, fields, diagnostic, enhanced, bounceClass) => {
+    const status = statusOf(...ADA_FAILED, ...fields, `Diagnostic-Code: ${diagnostic}`);
+    expect(await decide(aReport({ status }))).toMatchObject({
+      recipients: [{ class: bounceClass, smtp: { code: 550, enhanced } }],
+    });
+  });
+
+  test('keeps a reason that is no reply', async () => {
+    const status = statusOf(...ADA_FAILED, 'Status: 4.0.0', 'Diagnostic-Code: smtp; DNS Error: NXDOMAIN');
+    expect(await decide(aReport({ status }))).toMatchObject({
+      recipients: [{ smtp: null, diagnostic: 'DNS Error: NXDOMAIN' }],
+    });
+  });
+});
+
+describe('finds the message by', () => {
+  const other = '<CAByYQsEaO0O4GgfWivReAX@mail.gmail.com>';
+  const status = statusOf(...ADA_FAILED, 'Status: 5.1.1');
+  const returned = `Message-ID: ${other}\n\nHello\n`;
+  test.each([
+    ['X-Original-Message-ID', { status: `X-Original-Message-ID: ${OUR_ID}\n\n${status}`, returned }],
+    [
+      'X-Original-Message-ID without brackets',
+      { status: `X-Original-Message-ID: ${OUR_ID.slice(1, -1)}\n\n${status}`, returned },
+    ],
+    ['In-Reply-To', { status, returned, headers: `In-Reply-To: ${OUR_ID}\n` }],
+    ['the last of References', { status, returned, headers: `References: ${other}\n ${OUR_ID}\n` }],
+    ['the returned message', { status }],
+    [
+      'the id that Gmail has replaced',
+      { status, returned: `Message-ID: ${other}\nX-Google-Original-Message-ID: ${OUR_ID}\n\n` },
+    ],
+    [
+      'quoted headers',
+      { status, returned: null, text: `Words\n\nReceived: by x\nMessage-Id:\n ${OUR_ID}\nTo: x\n\nHello` },
+    ],
+  ])('%s', async (_name, parts) => {
+    expect(await decide(aReport(parts))).toMatchObject({ kind: 'bounced' });
+  });
+
+  test.each([
+    [
+      'another message, by X-Original-Message-ID',
+      {
+        status: `X-Original-Message-ID: ${other}\n\n${status}`,
+        returned,
+        headers: `References: ${OUR_ID}\n`,
+      },
+    ],
+    [
+      'an answer to our message, by References',
+      { status, returned, headers: `References: ${OUR_ID} ${other}\n` },
+    ],
+    ['a message that quotes ours', { status, returned: `Message-ID: ${other}\n\nMessage-ID: ${OUR_ID}\n` }],
+  ])('and ignores a report about %s', async (_name, parts) => {
+    expect(await decide(aReport(parts))).toEqual({ kind: 'ignored', reason: 'no_reference' });
+  });
+
+  test('and ignores an unknown one', async () => {
+    const unknown = { kind: 'ignored', reason: 'unknown_message' };
+    expect(await decide(aReport(), null)).toEqual(unknown);
+    expect(await decide(aReport(), { ...MESSAGE, messageId: OUR_ID.replace('0', '1') })).toEqual(unknown);
+  });
+});
+
+describe('ignores a forged report', () => {
+  const untrusted = { kind: 'ignored', reason: 'untrusted' };
+  const header = (results: string, id = 'mx.google.com') => `Authentication-Results: ${id}; ${results}\n`;
+  const pass = 'dmarc=pass header.from=googlemail.com';
+
+  test.each([
+    ['without results', ''],
+    ['with the results of another server', header(pass, 'mx.evil.example')],
+    ['with results of Gmail below those of another server', header(pass, 'mx.evil.example') + header(pass)],
+    [
+      'whose results of Gmail are below those that failed',
+      header('dmarc=fail header.from=googlemail.com') + header(pass),
+    ],
+    ['that passed for another domain', header('dmarc=pass header.from=evil.example')],
+    ['with the result in a comment', header(`spf=pass (${pass}) smtp.mailfrom=evil.example`)],
+    ['with two results', header(`${pass}; dmarc=fail header.from=googlemail.com`)],
+    ['with a result of another method', header('spf=pass smtp.mailfrom=googlemail.com')],
+    ['with invalid results', header(`${pass} (`)],
+  ])('in the name of Gmail, %s', async (_name, authentication) => {
+    expect(await decide(aReport({ authentication }))).toEqual(untrusted);
+  });
+
+  test.each([
+    'eve@googlemail.com',
+    'mailer-daemon@googlemail.com.evil.example',
+    'mailer-daemon@gmail.com',
+    'mailer-daemon@googlemail.com, eve@evil.example',
+    'mailer-daemon@googlemail.com\nFrom: eve@evil.example',
+  ])('that passes for googlemail.com, from %s', async (from) => {
+    expect(await decide(aReport({ from }))).toEqual(untrusted);
+  });
+
+  test.each([
+    ['of another domain', 'mailer-daemon@evil.example', ''],
+    ['of a domain that only ends alike', 'postmaster@badexample.com', ''],
+    ['of a user', 'eve@example.com', ''],
+    ['that failed DMARC', 'postmaster@example.com', header('dmarc=fail (p=NONE) header.from=example.com')],
+    [
+      'that passed DMARC for another domain',
+      'postmaster@example.com',
+      header('dmarc=pass header.from=evil.example'),
+    ],
+    [
+      'that failed SPF',
+      'postmaster@example.com',
+      header('spf=softfail smtp.helo=mx.example.com; dkim=pass header.d=evil.example'),
+    ],
+  ])('%s', async (_name, from, authentication) => {
+    expect(await decide(aReport({ from, authentication }))).toEqual(untrusted);
+  });
+
+  test('about an address that is no recipient', async () => {
+    const status = statusOf('Final-Recipient: rfc822; eve@example.com', 'Action: failed', 'Status: 5.1.1');
+    expect(await decide(aReport({ status }), TO_ADA)).toEqual({
+      kind: 'ignored',
+      reason: 'unknown_recipient',
+    });
+  });
+});
+
+describe("a report of the recipient's server", () => {
+  const authentication = '';
+  test.each([
+    ['without results', 'postmaster@example.com', ''],
+    ['below the domain', 'MAILER-DAEMON@mx1.example.com (Mail Delivery System)', ''],
+    ['of Exchange', 'MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@example.com', ''],
+    [
+      'that passed DMARC',
+      'postmaster@example.com',
+      'Authentication-Results: mx.google.com; dmarc=pass header.from=example.com\n',
+    ],
+    [
+      'that is signed',
+      'postmaster@example.com',
+      'Authentication-Results: mx.google.com; spf=fail smtp.helo=x; dkim=pass header.i=@mx.example.com\n',
+    ],
+  ])('is believed as unverified (%s)', async (_name, from, results) => {
+    expect(await decide(aReport({ from, authentication: results }))).toMatchObject({
+      kind: 'bounced',
+      unverified: true,
+      recipients: [{ email: 'Ada@example.com', suppress: true }],
+    });
+  });
+
+  test('suppresses on 5.1.1 alone', async () => {
+    const status = statusOf(...ADA_FAILED, 'Status: 5.1.10');
+    const report = aReport({ status, from: 'postmaster@example.com', authentication });
+    expect(await decide(report)).toMatchObject({ recipients: [{ class: 'hard', suppress: false }] });
+  });
+
+  test('counts for the recipients of its own domain', async () => {
+    const status = statusOf(
+      ...ADA_FAILED,
+      'Status: 5.1.1',
+      '',
+      'Final-Recipient: rfc822; bob@example.net',
+      'Action: failed',
+    );
+    const report = aReport({ status, from: 'postmaster@example.com', authentication });
+    expect(await decide(report)).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
+  });
+});
+
+describe('a mail that is no report', () => {
+  test('replies', async () => {
+    expect(await decide(aReply())).toEqual({
+      kind: 'replied',
+      at: AT,
+      from: 'ada@example.com',
+      mailId: '<reply@example.com>',
+      recipients: [],
+      unverified: false,
+    });
+  });
+
+  test('replies to an earlier message of the thread, by References', async () => {
+    const text = aReply(`References: ${OUR_ID} <other@example.com>\n`).replace(/^In-Reply-To: .*\n/m, '');
+    expect(await decide(text)).toMatchObject({ kind: 'replied' });
+  });
+
+  test('is ignored if the account wrote it', async () => {
+    const text = aReply().replace('Ada <ada@example.com>', 'Bot@acme.com');
+    expect(await decide(text)).toEqual({ kind: 'ignored', reason: 'own_mail' });
+    expect(await decide(text, { ...MESSAGE, recipients: ['bot@acme.com'] })).toMatchObject({
+      kind: 'replied',
+    });
+  });
+
+  test('has the same id each time, also without a Message-ID', async () => {
+    const text = aReply().replace(/^Message-ID: .*\n/m, '');
+    const [first, second] = [await decide(text), await decide(text)];
+    expect(first).toMatchObject({ mailId: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) });
+    expect(second).toEqual(first);
+  });
+});
