@@ -411,6 +411,19 @@ describe('a client that asks for a search', () => {
     });
   });
 
+  test('can retry the message while it is searched for', async () => {
+    const { promise, resolve } = Promise.withResolvers<SentResult>();
+    const results = [ABSENT, promise];
+    const { core, id } = await anUncertain(() => results.shift() ?? FOUND);
+    const asked = reconcile(core, id);
+    await vi.waitFor(() => expect(results).toHaveLength(0));
+    await core.messages.retry(id, CALLER);
+    resolve(FOUND);
+    expect((await asked).delivery).toMatchObject({ status: 'sent', lookup: null });
+    expect(core.jobs).toHaveLength(1);
+    expect(core.failures).toEqual([]);
+  });
+
   test('is refused for a message that no attempt may have sent', async () => {
     const core = start(sends(), finds(FOUND), { dispatch: false });
     const { id } = await core.accept();

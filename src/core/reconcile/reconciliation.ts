@@ -50,6 +50,8 @@ export function createReconciliation(deps: ReconciliationDeps): Reconciliation {
       if (!isOn) throw new AppError('not_reconcilable', { detail: 'RECONCILE is off.' });
       if (mailboxes.get(lookup.account) === null)
         throw new AppError(mailboxes.status(lookup.account).code ?? 'no_mailbox');
+      // It is searched for before it is sent again, which is now.
+      if (delivery.status === 'queued') return lookup;
       const state = lookup.state === 'looking' ? 'looking' : 'checking';
       const to = amend(delivery, { lookup: { ...lookup, state } });
       const effect: QueueEffect = { kind: isSettled(delivery.status) ? 'push' : 'reschedule', afterMs: 0 };
