@@ -81,7 +81,7 @@ export function logEvents(events: Events, logger: Logger): void {
     };
     if (result.kind === 'failed')
       logger.warn(
-        { ...line, code: result.fault.code, detail: result.fault.detail },
+        { ...line, code: result.fault.code, detail: redactAddresses(result.fault.detail) },
         'Sent Mail could not be searched',
       );
     else logger.info(line, 'Sent Mail searched');
