@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
 import type { BouncedRecipient, FollowUp } from './delivery/follow-up.ts';
 import type { Outcome } from './delivery/outcome.ts';
-import type { SentResult } from './ports/mailbox.ts';
+import type { MailReason } from './inbound/mail-handler.ts';
+import type { MailboxFault, SentResult } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { SentMail } from './ports/sent-index.ts';
 import type { WebhookResult } from './ports/webhook-sender.ts';
@@ -23,6 +24,12 @@ export interface CoreEvents {
   'message.followed_up': [delivery: Delivery, followUp: FollowUp];
   /** Recipients of a message bounced that is no longer stored. */
   'message.bounced_late': [mail: SentMail, recipients: readonly BouncedRecipient[]];
+  /** This instance reads the inbox of an account: for the first time, or again after a fault. */
+  'inbox.watched': [user: string];
+  /** The inbox of an account cannot be read. Not repeated while the code stays the same. */
+  'inbox.failed': [user: string, fault: MailboxFault];
+  /** A report or a reply in the inbox of an account changed nothing. */
+  'inbox.ignored': [user: string, reason: MailReason];
   /** `isNews`: no instance had paused it before for the same reason. */
   'account.paused': [user: string, error: DeliveryError, untilAt: number, isNews: boolean];
   'account.resumed': [user: string];
