@@ -1,8 +1,8 @@
 import { describe, expect, test, vi } from 'vitest';
 import { startEndpoint } from '../helpers/endpoint.ts';
-import { followed, startInbound, WAIT, watched } from '../helpers/imap/inbound-service.ts';
+import { followed, reportAbout, startInbound, WAIT, watched } from '../helpers/imap/inbound-service.ts';
 import { writesOf } from '../helpers/imap/mailbox.ts';
-import { aReply, aReport, OUR_ID } from '../helpers/inbound-mail.ts';
+import { aReply, OUR_ID } from '../helpers/inbound-mail.ts';
 import { samplesOf } from '../helpers/metrics.ts';
 import { ADMIN_KEY } from '../helpers/service.ts';
 import { accountsOf, startWithGmail, type WithGmail } from '../helpers/smtp/gmail.ts';
@@ -11,16 +11,6 @@ const USER = 'bot@simulator.test';
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 const BOUNCES = 'bounces-later+10ms@simulator.test';
 const FORGED = 'Authentication-Results: mx.google.com; dmarc=fail header.from=googlemail.com\n';
-
-let reports = 0;
-
-/** A report of Gmail about a message to ada@example.com. */
-function reportAbout(messageId: string, parts: Parameters<typeof aReport>[0] = {}): string {
-  reports += 1;
-  return aReport(parts)
-    .replaceAll(OUR_ID, messageId)
-    .replace(/^Message-ID: .*$/m, `Message-ID: <${reports}@mx.google.com>`);
-}
 
 function deliver({ gmail }: WithGmail, raw: string): void {
   gmail.imap.deliver(raw, { user: USER });

@@ -1,6 +1,17 @@
 import { expect, vi } from 'vitest';
+import { aReport, OUR_ID } from '../inbound-mail.ts';
 import type { ServiceSetup, ServiceUnderTest } from '../service.ts';
 import { startWithGmail, type WithGmail } from '../smtp/gmail.ts';
+
+let reports = 0;
+
+/** A report of Gmail about a message to ada@example.com. */
+export function reportAbout(messageId: string, parts: Parameters<typeof aReport>[0] = {}): string {
+  reports += 1;
+  return aReport(parts)
+    .replaceAll(OUR_ID, messageId)
+    .replace(/^Message-ID: .*$/m, `Message-ID: <${reports}@mx.google.com>`);
+}
 
 /** Long enough for a loaded machine. */
 export const WAIT = { timeout: 20_000, interval: 20 };
