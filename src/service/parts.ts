@@ -102,7 +102,6 @@ export async function openParts({
     backoffScale,
   });
   const changes = createDeliveryChanges({ events, noticesOf: webhooks.notices.ofMessage });
-  const recording = { changes, suppressions, events };
   const deliveryEngine = await openDeliveryEngine({
     queue,
     store,
@@ -111,7 +110,10 @@ export async function openParts({
     events,
     changes,
     noticesOf: webhooks.notices.ofAccount,
-    mailHandler: config.mailbox.inbound === 'off' ? null : createInboundHandler(backend, recording),
+    mailHandler:
+      config.mailbox.inbound === 'off'
+        ? null
+        : createInboundHandler(backend, { changes, suppressions, events }),
     ca,
     backoffScale,
     deadlines,
@@ -266,11 +268,12 @@ async function openQueueBackup(
   return openBackupSocket({ file: url.file, copyTo, logger });
 }
 
+/** Returns what records the bounces and the replies in the inboxes. */
 function createInboundHandler(
   { store, sentIndex }: Backend,
-  recording: Pick<InboundRecorderDeps, 'changes' | 'suppressions' | 'events'>,
+  deps: Pick<InboundRecorderDeps, 'changes' | 'suppressions' | 'events'>,
 ): MailHandler {
-  const recorder = createInboundRecorder({ store, sentIndex, ...recording });
+  const recorder = createInboundRecorder({ store, sentIndex, ...deps });
   return createMailHandler({ store, sentIndex, recorder });
 }
 

@@ -101,7 +101,10 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
       savePosition: async (position) => write(() => save(inboxState, position)),
       onMail: async (mail, receivedAt) => write(() => handle(mail, receivedAt)),
       onUnreadable: () => events.emit('inbox.ignored', user, 'unreadable'),
-      onFault: report,
+      onFault(fault) {
+        // What fails because the turn has ended says nothing of the mailbox.
+        if (!ended.aborted) report(fault);
+      },
     });
     await lease.waitUntilLost(ended);
     turn.abort();
