@@ -56,5 +56,6 @@ export type AccountEvent = 'account.paused' | 'account.resumed';
 export type Events = EventEmitter<CoreEvents>;
 
 export function createEvents(): Events {
-  return new EventEmitter<CoreEvents>();
+  // Each account adds a listener.
+  return new EventEmitter<CoreEvents>().setMaxListeners(0);
 }

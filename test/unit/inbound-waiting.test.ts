@@ -85,3 +85,24 @@ test('beyond 200 mails, another one is stored once there is room', async () => {
   expect(waiting().slice(-2)).toEqual(['msg_199', 'msg_last']);
   await expect(mails.add(aMail('msg_more'), AbortSignal.abort())).rejects.toThrow();
 });
+
+test('many accounts cause no warning about listeners', async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  onTestFinished(() => void process.off('warning', note));
+  const { events } = await start([], async () => false);
+  const state = await createMemorySharedState().open<InboxState>('inbox', () => ({
+    position: null,
+    waiting: [],
+  }));
+  const stop = new AbortController();
+  const handler = { retry: async () => false };
+  const running = Array.from({ length: 20 }, () =>
+    createWaitingMails({ state, handler, events, backoffScale: 1 }).run(stop.signal),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  stop.abort();
+  await Promise.all(running);
+  expect(warnings).toEqual([]);
+});
