@@ -156,6 +156,21 @@ describe.skipIf(!hasRedis)(
   'instances that share an inbox (with redis-server)',
   { timeout: TIMEOUT_MS },
   () => {
+    test('hand it over when its holder ends, without waiting for its lease to expire', async () => {
+      await using bed = await openTestBed();
+      const redis = bed.use(await startRedis());
+      const env = { QUEUE_URL: redis.url() };
+      const holder = await bed.start(env);
+      await watched(bed);
+      await using other = await bed.start(env);
+      expect((await other.send(HELLO, { wait: 20 })).body.status).toBe('sent');
+      const endedAt = performance.now();
+      await holder.close();
+      await bed.gmail.waitFor(({ imap }) => imap.counters.connections === 2 && imap.idleSessions === 1);
+      // A lease expires after 15 s.
+      expect(performance.now() - endedAt).toBeLessThan(8000);
+    });
+
     test('watch it one at a time, and another goes on when its holder is killed', async () => {
       await using bed = await openTestBed();
       const { gmail, folder } = bed;
