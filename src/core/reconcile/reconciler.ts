@@ -25,7 +25,10 @@ export interface ReconcilerDeps extends ChangeDeps, StepDeps {
  */
 export interface Reconciler {
   start(): void;
-  /** Takes no more deliveries, and aborts the search under way. Resolves when it has ended. */
+  /**
+   * Takes no more deliveries, and aborts the search under way. Resolves when it has ended. The lease
+   * is not given back: it has other uses.
+   */
   drain(): Promise<void>;
 }
 
@@ -48,8 +51,6 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     },
     async drain() {
       await workers?.drain();
-      // An instance that fails to give it back counts as gone once its heartbeat is missing.
-      await lease.release().catch(() => {});
     },
   };
 }

@@ -1,0 +1,90 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Delivery } from '../delivery/delivery.ts';
+import type { Events } from '../events.ts';
+import type { SharedValue } from '../ports/shared-state.ts';
+import { isUnavailable } from '../retry-until-available.ts';
+import { SECOND } from '../time.ts';
+import type { InboxPosition } from './inbox-position.ts';
+import type { MailHandler, WaitingMail } from './mail-handler.ts';
+
+/** What is stored of the inbox of an account: plain JSON. */
+export interface InboxState {
+  /** Null: it was never read. */
+  position: InboxPosition | null;
+  /** Mail about messages that have not settled. */
+  waiting: WaitingMail[];
+}
+
+/** Maximum number of mails that wait. Further ones are not read before there is room. */
+const MAX_WAITING = 200;
+/** Another instance can settle a message without notifying this one. */
+const RECHECK_MS = 10 * SECOND;
+
+/** Mail about messages that have not settled. It is stored with the position of its inbox. */
+export interface WaitingMails {
+  /** Stores a mail. Waits while there are too many; rejects if the signal is aborted meanwhile. */
+  add(mail: WaitingMail, signal: AbortSignal): Promise<void>;
+  /** Records mail as its messages settle, until the signal is aborted. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface WaitingMailsOptions {
+  readonly state: SharedValue<InboxState>;
+  readonly handler: Pick<MailHandler, 'retry'>;
+  readonly events: Events;
+  /** Multiplies the interval of checks: 1, or less in tests. */
+  readonly backoffScale: number;
+}
+
+export function createWaitingMails({
+  state,
+  handler,
+  events,
+  backoffScale,
+}: WaitingMailsOptions): WaitingMails {
+  const recheckMs = RECHECK_MS * backoffScale;
+  let isNeeded = new AbortController();
+
+  /** Records what can be recorded. */
+  async function recordAll(signal: AbortSignal): Promise<void> {
+    for (const mail of [...state.value.waiting]) {
+      if (signal.aborted) return;
+      if (!(await handler.retry(mail))) continue;
+      await state.change(({ waiting }) => {
+        const index = waiting.findIndex((each) => isSame(each, mail));
+        if (index !== -1) waiting.splice(index, 1);
+      });
+    }
+  }
+
+  function onSettled({ id }: Delivery): void {
+    if (state.value.waiting.some((mail) => mail.id === id)) isNeeded.abort();
+  }
+
+  return {
+    async add(mail, signal) {
+      while (state.value.waiting.length >= MAX_WAITING) await delay(recheckMs, undefined, { signal });
+      await state.change(({ waiting }) => {
+        if (!waiting.some((each) => isSame(each, mail))) waiting.push(mail);
+      });
+      // Its message may have settled before the mail was stored.
+      isNeeded.abort();
+    },
+    async run(signal) {
+      events.on('message.settled', onSettled);
+      while (!signal.aborted) {
+        isNeeded = new AbortController();
+        await recordAll(signal).catch((error) => {
+          if (!isUnavailable(error)) events.emit('worker.failed', '', error);
+        });
+        const wakening = AbortSignal.any([signal, isNeeded.signal]);
+        await delay(recheckMs, undefined, { signal: wakening }).catch(() => {});
+      }
+      events.off('message.settled', onSettled);
+    },
+  };
+}
+
+function isSame(mail: WaitingMail, other: WaitingMail): boolean {
+  return mail.id === other.id && mail.decision.mailId === other.decision.mailId;
+}
