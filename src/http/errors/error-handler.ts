@@ -101,7 +101,7 @@ export function toAppError(error: unknown, request: FastifyRequest): AppError {
     return new AppError('request_timeout', { cause: error });
   const status = 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status < 400 || status > 499) return new AppError('internal_error', { cause: error });
-  if (status === 415) return unsupportedMediaType(request.headers);
+  if (status === 415) return unsupportedMediaType(request);
   const code = CODE_BY_STATUS[status] ?? 'invalid_json';
   return new AppError(code, { cause: error, ...(status === 413 && { detail: describeBodySize(request) }) });
 }
