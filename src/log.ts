@@ -80,7 +80,10 @@ export function logEvents(events: Events, logger: Logger): void {
       found: result.kind === 'found',
     };
     if (result.kind === 'failed')
-      logger.warn({ ...line, ...result.fault, isRefusal: undefined }, 'Sent Mail could not be searched');
+      logger.warn(
+        { ...line, code: result.fault.code, detail: redactAddresses(result.fault.detail) },
+        'Sent Mail could not be searched',
+      );
     else logger.info(line, 'Sent Mail searched');
   });
   events.on('message.followed_up', (delivery, followUp) => {

@@ -156,6 +156,7 @@ function resetForRetry({
   recipients,
   expiresAt,
   possibleDuplicate,
+  lookup,
 }: Delivery): DeliveryPatch & Pick<Delivery, 'recipients'> {
   return {
     error: null,
@@ -163,6 +164,8 @@ function resetForRetry({
     retriedForMs: 0,
     expiresAt: expiresAt !== null && expiresAt <= Date.now() ? null : expiresAt,
     possibleDuplicate: possibleDuplicate || status === 'uncertain',
+    // A search that a client has asked for precedes the next attempt anyway.
+    lookup: lookup && { ...lookup, state: 'idle' },
     recipients:
       status === 'failed'
         ? recipients.map((recipient) =>

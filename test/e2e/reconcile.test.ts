@@ -91,6 +91,22 @@ describe.concurrent('a message whose reply was lost', { timeout: TIMEOUT_MS }, (
     expect((await accountsOf(app.service))[0]?.mailbox).toEqual({ status: 'off', code: null });
   });
 
+  test('is decided as before if its account is a relay without a login', async () => {
+    await using relay = await startSimulator();
+    relay.setRelay({ domains: ['simulator.test'], allowed: true });
+    await using service = await startService({
+      smtp: `smtp://localhost:${relay.starttlsPort}?login=none`,
+      ca: relay.ca,
+      env: { ...HOLD, GMAIL_APP_PASSWORD: '', GMAIL_DOMAINS: 'simulator.test', IMAP_URL: relay.imap.url },
+    });
+    const { body } = await service.send(LOST, { wait: 30 });
+    expect(body.code).toBe('delivery_uncertain');
+    expect(body.detail).not.toContain('Sent Mail');
+    const refused = await reconcile({ service }, body.message?.id ?? '');
+    expect([refused.status, refused.body.code]).toEqual([409, 'no_mailbox']);
+    expect((await accountsOf(service))[0]?.mailbox).toEqual({ status: 'off', code: 'no_mailbox' });
+  });
+
   test('is decided as before without a known IMAP server', async () => {
     await using app = await startWithGmail({ env: HOLD });
     const { body } = await app.service.send(LOST, { wait: 30 });
@@ -127,6 +143,26 @@ describe.concurrent('a search of Sent Mail', { timeout: TIMEOUT_MS }, () => {
     await reconcile({ service: second }, body.id);
     expect(await second.get(body.id)).toMatchObject({ status: 'sent', confirmed_by: 'sent_mail' });
     expect(gmail.messages).toHaveLength(1);
+  });
+
+  test('ends at the next start with RECONCILE=off: ON_UNCERTAIN decides', async () => {
+    await using stack = new AsyncDisposableStack();
+    const folder = await mkdtemp(join(tmpdir(), 'outtray-reconcile-'));
+    stack.defer(() => rm(folder, { recursive: true }));
+    const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
+    gmail.imap.configure({ filingDelayMs: 3_600_000 });
+    const env = { ...HOLD, IMAP_URL: gmail.imap.url, QUEUE_URL: `sqlite:${join(folder, 'outtray.db')}` };
+    const setup = { smtp: gmail.url, ca: gmail.ca, backoffScale: 1 };
+    const first = stack.use(await startService({ ...setup, env }));
+    const { body } = await first.send(LOST);
+    await vi.waitFor(async () => expect((await first.get(body.id)).status).toBe('deferred'), 10_000);
+    await first.close();
+    const off = stack.use(await startService({ ...setup, env: { ...env, RECONCILE: 'off' } }));
+    const { status, error } = await off.settled(body.id);
+    expect([status, error?.detail]).toEqual([
+      'uncertain',
+      expect.stringMatching(/Sent Mail could not be searched .*: RECONCILE is off\.$/),
+    ]);
   });
 
   test('does not delay the end of the service', async () => {

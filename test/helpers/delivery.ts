@@ -98,6 +98,7 @@ export function aLookup(patch: Partial<Lookup> = {}): Lookup {
     attempt: 1,
     outcome: aFailure(aFault('connection_lost', { certain: false })),
     recipients: ['ada@example.com'],
+    possibleDuplicate: false,
     since: 1000,
     endedAt: 2000,
     looks: 0,

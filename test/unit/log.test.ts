@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createEvents } from '../../src/core/events.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { logEvents } from '../../src/log.ts';
-import { aDelivery, aTrace } from '../helpers/delivery.ts';
+import { aDelivery, aLookup, aTrace } from '../helpers/delivery.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 import { anAcceptance } from '../helpers/outcome.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
@@ -58,6 +58,22 @@ test('every line about a message with a trace has its trace_id, and others have 
   events.emit('webhook.attempted', aNotice(), { kind: 'taken' });
   for (const line of lines) expect(line).not.toHaveProperty('trace_id');
   expect(lines).toHaveLength(2);
+});
+
+test('a search of Sent Mail is logged with its result, and without an address of a recipient', () => {
+  const lines: Record<string, unknown>[] = [];
+  const events = createEvents();
+  logEvents(events, pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
+  const delivery = aDelivery({ lookup: aLookup() });
+  const fault = { code: 'imap_unavailable', detail: 'No ada@example.com here', isRefusal: false } as const;
+  events.emit('message.searched', delivery, { kind: 'found' });
+  events.emit('message.searched', delivery, { kind: 'failed', fault });
+  const common = { msg_id: delivery.id, account: 'bot@acme.com', attempt: 1 };
+  expect(lines).toMatchObject([
+    { level: 30, ...common, found: true, msg: 'Sent Mail searched' },
+    { level: 40, ...common, code: 'imap_unavailable', msg: 'Sent Mail could not be searched' },
+  ]);
+  expect(JSON.stringify(lines)).not.toContain('ada@example.com');
 });
 
 test('mail that follows a message is logged without an address', () => {

@@ -165,6 +165,7 @@ describe('a message whose attempt ended uncertain', () => {
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({
       status: 'sent',
+      possibleDuplicate: false,
       attempts: [{ confirmedBy: 'sent_mail' }],
     });
     expect([find.calls, core.jobs.length]).toEqual([2, 1]);
@@ -190,6 +191,18 @@ describe('a message whose attempt ended uncertain', () => {
     expect(core.jobs).toHaveLength(2);
   });
 
+  test('is a possible duplicate if a second attempt is uncertain, too, and is found', async () => {
+    const find = finds(ABSENT, ABSENT, FOUND);
+    const core = start(sends(LOST, LOST), find, { lookForMs: 5000 });
+    const { id } = await core.accept();
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      possibleDuplicate: true,
+      attempts: [{ number: 1 }, { number: 2, confirmedBy: 'sent_mail' }],
+    });
+    expect(core.jobs).toHaveLength(2);
+  });
+
   test('is searched for before a client retries it', async () => {
     const find = finds(ABSENT, FOUND);
     const core = start(sends(LOST), find, { lookForMs: 5000, onUncertain: 'hold' });
@@ -197,7 +210,7 @@ describe('a message whose attempt ended uncertain', () => {
     await core.outcomeOf(id);
     await core.messages.retry(id, CALLER);
     expect(await becomes(core, id, ({ status }) => status === 'sent')).toMatchObject({
-      possibleDuplicate: true,
+      possibleDuplicate: false,
       attempts: [{ confirmedBy: 'sent_mail' }],
     });
     expect(core.jobs).toHaveLength(1);
@@ -396,6 +409,19 @@ describe('a client that asks for a search', () => {
       isSearched: false,
       delivery: { status: 'uncertain' },
     });
+  });
+
+  test('can retry the message while it is searched for', async () => {
+    const { promise, resolve } = Promise.withResolvers<SentResult>();
+    const results = [ABSENT, promise];
+    const { core, id } = await anUncertain(() => results.shift() ?? FOUND);
+    const asked = reconcile(core, id);
+    await vi.waitFor(() => expect(results).toHaveLength(0));
+    await core.messages.retry(id, CALLER);
+    resolve(FOUND);
+    expect((await asked).delivery).toMatchObject({ status: 'sent', lookup: null });
+    expect(core.jobs).toHaveLength(1);
+    expect(core.failures).toEqual([]);
   });
 
   test('is refused for a message that no attempt may have sent', async () => {

@@ -24,6 +24,8 @@ export interface Lookup {
   readonly outcome: Outcome;
   /** The recipients that a copy in Sent Mail proves to be accepted. */
   readonly recipients: readonly string[];
+  /** Whether an attempt before it may have left a copy. */
+  readonly possibleDuplicate: boolean;
   /** When the first attempt that may have left a copy began, in epoch ms by the wall clock. */
   readonly since: number;
   /** When the latest one ended, in epoch ms by the shared clock. */

@@ -59,6 +59,7 @@ export function lookupAfter(
     attempt: attempt.number,
     outcome,
     recipients,
+    possibleDuplicate: sending.possibleDuplicate,
     since: earlier?.since ?? attempt.startedAt,
     endedAt: now(),
     looks: 0,

@@ -98,7 +98,7 @@ function startLooking(
 /** @param patch what else changes */
 export function applyDecision(
   delivery: Delivery,
-  patch: Pick<DeliveryPatch, 'attempts' | 'lookup'>,
+  patch: Pick<DeliveryPatch, 'attempts' | 'lookup' | 'possibleDuplicate'>,
   tookMs: number,
   decision: RetryDecision,
   deps: StepDeps,

@@ -50,6 +50,8 @@ export function createReconciliation(deps: ReconciliationDeps): Reconciliation {
       if (!isOn) throw new AppError('not_reconcilable', { detail: 'RECONCILE is off.' });
       if (mailboxes.get(lookup.account) === null)
         throw new AppError(mailboxes.status(lookup.account).code ?? 'no_mailbox');
+      // It is searched for before it is sent again, which is now.
+      if (delivery.status === 'queued') return lookup;
       const state = lookup.state === 'looking' ? 'looking' : 'checking';
       const to = amend(delivery, { lookup: { ...lookup, state } });
       const effect: QueueEffect = { kind: isSettled(delivery.status) ? 'push' : 'reschedule', afterMs: 0 };
@@ -100,7 +102,7 @@ function lookupOf(delivery: Delivery): Lookup {
  * have named other recipients.
  */
 function formerLookup(delivery: Delivery): Lookup | null {
-  const { status, attempts, recipients, perAttempt } = delivery;
+  const { status, attempts, recipients, perAttempt, possibleDuplicate } = delivery;
   const [attempt] = attempts;
   const error = attempt?.error;
   const isFirst = attempts.length === 1 && perAttempt === null;
@@ -116,6 +118,7 @@ function formerLookup(delivery: Delivery): Lookup | null {
     attempt: number,
     outcome: { accepted: [], refused: [], reply: smtp, fault, server: '' },
     recipients: pendingOf(delivery),
+    possibleDuplicate,
     since: startedAt,
     endedAt: endedAt ?? startedAt,
     looks: 0,

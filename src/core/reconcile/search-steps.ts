@@ -51,8 +51,10 @@ function confirm(delivery: Delivery, lookup: Lookup, deps: StepDeps): DeliveryCh
     (attempt): Attempt =>
       attempt.number === lookup.attempt ? { ...attempt, confirmedBy: 'sent_mail' } : attempt,
   );
-  const decision = decideAfterAttempt({ ...delivery, attempts }, outcome, deps.policy);
-  return applyDecision(delivery, { attempts, lookup: null }, 0, decision, deps);
+  // No attempt since has left another copy: the lookup would be that of this attempt.
+  const { possibleDuplicate } = lookup;
+  const decision = decideAfterAttempt({ ...delivery, attempts, possibleDuplicate }, outcome, deps.policy);
+  return applyDecision(delivery, { attempts, possibleDuplicate, lookup: null }, 0, decision, deps);
 }
 
 function lookAgain(
