@@ -122,7 +122,7 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('account.mailbox', (account, fault) => {
     if (fault)
       logger.warn(
-        { account, code: fault.code, detail: fault.detail },
+        { account, code: fault.code, detail: redactAddresses(fault.detail) },
         'mailbox cannot be read; sending goes on',
       );
     else logger.info({ account }, 'mailbox can be read again');

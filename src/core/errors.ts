@@ -207,7 +207,7 @@ export const ERRORS = {
     actor: 'caller',
     title: 'Unsupported media type',
     meaning: 'The body has a type or an encoding that the service does not read.',
-    hint: 'Send `Content-Type: application/json` and no Content-Encoding.',
+    hint: 'Send a Content-Type that the operation accepts, such as `application/json`, and no Content-Encoding.',
   },
   validation_failed: {
     status: 422,

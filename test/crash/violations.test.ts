@@ -254,7 +254,7 @@ describe('findViolations reports', () => {
     [
       'a pause of the account that no webhook reported',
       evidence(shown(), { accountEvents: accountEvents('bad_credentials', 'resumed', 'resumed') }),
-      /^the account was resumed once more than it was paused$/,
+      /^the account was resumed more often than it was paused$/,
     ],
     [
       'a resumption of the account that no webhook reported',

@@ -162,7 +162,7 @@ function checkAccountEvents({ accountEvents, isPaused }: Evidence): string[] {
   let reason: ErrorCode | null = null;
   for (const { type, code } of sorted) {
     pauses += type === 'account.paused' ? 1 : -1;
-    if (pauses < 0) wrong.push('the account was resumed once more than it was paused');
+    if (pauses < 0) wrong.push('the account was resumed more often than it was paused');
     // An instance that reaches no server is paused for itself, and so may another one be.
     const isOfAccount = code !== null && ERRORS[code].scope === 'account';
     if (isOfAccount && code === reason) wrong.push(`the account was paused twice for ${code}`);

@@ -113,6 +113,18 @@ describe.each([
     for (const [, port] of named) expect(ports).toContain(port);
   });
 
+  test('lets its pods reach the servers of SMTP_URL and IMAP_URL', () => {
+    const { manifests } = load();
+    const open = manifests.flatMap(({ kind: each, spec }) =>
+      each === 'NetworkPolicy'
+        ? (spec.egress ?? []).flatMap(({ ports }: Manifest) => ports.map(({ port }: Manifest) => port))
+        : [],
+    );
+    const { smtp, mailbox } = configOf({});
+    const ports = [...smtp.servers, mailbox.server].map((server) => server?.port);
+    expect(open).toEqual(expect.arrayContaining(ports));
+  });
+
   test('gives each pod its secrets as files, and a valid configuration', () => {
     const { pod, container } = load();
     const secrets = generated(join(folder, variant), 'secretGenerator');

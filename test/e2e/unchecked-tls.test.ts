@@ -7,9 +7,12 @@ import { openRedisBackend } from '../../src/adapters/redis/index.ts';
 import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { checkOf, diagnose } from '../helpers/doctor.ts';
+import { hasImapDovecot, startImapDovecot } from '../helpers/imap/dovecot.ts';
+import { openTestMailbox, passwordOf } from '../helpers/imap/mailbox.ts';
 import { run } from '../helpers/process.ts';
 import { startService } from '../helpers/service.ts';
 import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const OFF = { NODE_TLS_REJECT_UNAUTHORIZED: '0' };
 const ACCOUNT = {
@@ -68,6 +71,30 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
     await expect.poll(async () => (await service.get(id)).error?.code).toBe('tls_failed');
     expect(listener.heard).toEqual([]);
   });
+
+  test('sends no password to an untrusted IMAP server', async () => {
+    await using gmail = await startSimulator();
+    const { url, counters } = gmail.imap;
+    await using mailbox = openTestMailbox({ url, credentials: passwordOf(gmail.password) });
+    expect(await mailbox.findSent('<id@example.com>')).toMatchObject({
+      kind: 'failed',
+      fault: { code: 'imap_unavailable', detail: expect.stringContaining('certificate is not trusted') },
+    });
+    expect(counters).toMatchObject({ logins: 0, failedLogins: 0 });
+  });
+
+  test.skipIf(!hasImapDovecot)(
+    'sends no password to an untrusted IMAP server after STARTTLS (skipped without dovecot and its imapd)',
+    async () => {
+      await using dovecot = await startImapDovecot();
+      const credentials = passwordOf(dovecot.password);
+      await using mailbox = openTestMailbox({ url: dovecot.starttlsUrl, credentials });
+      expect(await mailbox.findSent('<id@example.com>')).toMatchObject({
+        kind: 'failed',
+        fault: { code: 'imap_unavailable', detail: expect.stringContaining('certificate is not trusted') },
+      });
+    },
+  );
 
   test('sends no secret to an untrusted token endpoint', async () => {
     await using listener = await startListener();

@@ -23,7 +23,7 @@ interface Body {
   readonly deliveries: readonly object[];
 }
 
-/** Writes the queue file of a release. Nothing in it expires during the test, whatever the date is. */
+/** Writes the queue file of a release. Nothing in it expires during the test, at any date. */
 async function restore(release: string, file: string): Promise<void> {
   const fixture = new URL(`../fixtures/sqlite/${release}.db.gz`, import.meta.url);
   await writeFile(file, gunzipSync(await readFile(fixture)));

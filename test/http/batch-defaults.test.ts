@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { type AppUnderTest, CRM, MAIL, startApp } from '../helpers/app.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import { DAY } from '../../src/core/time.ts';
+import { type AppUnderTest, CRM, CRM_SECRET, MAIL, startApp } from '../helpers/app.ts';
+import { aKey } from '../helpers/keys.ts';
 
 function post(app: AppUnderTest, body: object, headers: Record<string, string> = {}) {
   return app.inject({ method: 'POST', url: '/send/batch', headers: { ...CRM, ...headers }, body });
@@ -93,6 +97,68 @@ describe('POST /send/batch with defaults', () => {
       status: 422,
       error: { errors: [{ pointer: '/messages/1', code: 'required' }] },
     });
+  });
+
+  const many = (name: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${name}${i}@example.com`);
+  const inDays = (days: number) => new Date(Date.now() + days * DAY).toISOString();
+  const TO = { to: 'ada@example.com', subject: 'Menu' };
+  const OWN = 'set `FIELD` in the message; `null` removes it.';
+
+  test.each([
+    ['a template', { template: { id: 'menu' } }, { ...MAIL }, '/defaults/template', '/messages/1/text'],
+    ['a text', { text: 'Hello' }, { ...TO, template: { id: 'menu' } }, '/defaults/text', 'The template'],
+    ['too many cc', { cc: many('c', 60) }, { ...MAIL, to: many('t', 60) }, '/defaults/cc', '/messages/1/to'],
+    [
+      'a later time',
+      { scheduled_at: inDays(2) },
+      { ...MAIL, expires_at: inDays(1) },
+      '/defaults/scheduled_at',
+      '/messages/1/expires_at',
+    ],
+    ['an empty subject', { subject: '' }, { to: 'ada@example.com', text: 'Hello' }, '/defaults/subject', ''],
+    ['a time in the past', { expires_at: inDays(-1) }, MAIL, '/defaults/expires_at', 'future'],
+    ['a sender', { from: 'eve@example.com' }, MAIL, '/defaults/from', 'may not send from eve@example.com'],
+    ['a recipient', { bcc: ['x@example.org'] }, MAIL, '/defaults/bcc/0', 'x@example.org is not in'],
+  ])(
+    'points into the defaults for %s that does not fit a message',
+    async (_, defaults, message, pointer, part) => {
+      const limits = { allowedFrom: ['no-reply@acme.com'], allowedRecipients: ['@example.com'] };
+      const apiKeys = createApiKeys(
+        [aKey(CRM_SECRET, { name: 'crm', ...limits })],
+        createMemorySharedState(),
+      );
+      await using app = await startApp({ apiKeys });
+      const response = await post(app, { defaults, messages: [42, message] });
+      const [, { error }] = response.json().results;
+      const name = pointer.split('/')[2] ?? '';
+      expect(error.errors).toEqual([
+        { pointer, code: expect.any(String), detail: expect.stringContaining(part) },
+      ]);
+      expect(error.errors[0].detail).toContain(OWN.replace('FIELD', name));
+      expect(error.detail).toContain(`${pointer}: `);
+      expect(app.accepted).toEqual([]);
+    },
+  );
+
+  test.each([
+    [{ template: { id: 'menu' } }, { ...MAIL, template: null, subject: '' }, '/messages/0/subject'],
+    [{ template: null }, { ...MAIL, html: 42 }, '/messages/0/html'],
+    [{ scheduled_at: inDays(2) }, { ...MAIL, expires_at: 'soon' }, '/messages/0/expires_at'],
+    [{ text: 'Hello' }, { ...MAIL, text: 42 }, '/messages/0/text'],
+  ])('points into a message for its own fault, beside defaults (%#)', async (defaults, message, pointer) => {
+    await using app = await startApp();
+    const response = await post(app, { defaults, messages: [message] });
+    expect(response.json().results[0].error.errors).toMatchObject([{ pointer }]);
+  });
+
+  test('points into a message that has too many recipients without the defaults', async () => {
+    await using app = await startApp();
+    const message = { ...MAIL, to: many('t', 60), cc: many('c', 60) };
+    const response = await post(app, { defaults: { bcc: 'bob@example.com' }, messages: [message] });
+    expect(response.json().results[0].error.errors).toMatchObject([
+      { pointer: '/messages/0/to', code: 'too_many' },
+    ]);
   });
 
   test('with an Idempotency-Key, other defaults make it another request', async () => {

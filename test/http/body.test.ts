@@ -208,8 +208,6 @@ describe('POST /send', () => {
   ])('names the received media type %j on every route with a body', async (type, detail) => {
     await using app = await startApp();
     for (const [method, url] of [
-      // POST /send accepts forms.
-      ...(type.startsWith('Multipart') ? [] : [['POST', '/send'] as const]),
       ['POST', '/send/batch'],
       ['PATCH', '/messages/msg_1'],
       ['PUT', '/suppressions/ada@example.com'],
@@ -224,19 +222,31 @@ describe('POST /send', () => {
     }
   });
 
+  test.each([
+    [
+      'text/plain',
+      'The Content-Type is `text/plain`; only `application/json` or `multipart/form-data` is accepted.',
+    ],
+    ['', 'The Content-Type header is missing; it must be `application/json` or `multipart/form-data`.'],
+  ])('names forms for the media type %j on POST /send, which accepts them', async (type, detail) => {
+    await using app = await startApp();
+    const answer = await app.send(MAIL, { 'content-type': type });
+    expect(answer.json()).toMatchObject({ status: 415, code: 'unsupported_media_type', detail });
+  });
+
   test('names the content encoding on every route with a body', async () => {
     await using app = await startApp();
     const headers = { ...CRM, 'content-type': 'application/json', 'content-encoding': 'gzip' };
-    for (const [method, url] of [
-      ['POST', '/send'],
-      ['PATCH', '/messages/msg_1'],
-      ['PUT', '/suppressions/ada@example.com'],
-      ['POST', '/templates/invoice/preview'],
+    for (const [method, url, accepted] of [
+      ['POST', '/send', 'JSON or an uncompressed form'],
+      ['PATCH', '/messages/msg_1', 'JSON'],
+      ['PUT', '/suppressions/ada@example.com', 'JSON'],
+      ['POST', '/templates/invoice/preview', 'JSON'],
     ] as const) {
       const answer = await app.inject({ method, url, headers, body: gzipSync('{}') });
       expect(answer.json()).toMatchObject({
         status: 415,
-        detail: 'The Content-Encoding is `gzip`; only uncompressed JSON is accepted.',
+        detail: `The Content-Encoding is \`gzip\`; only uncompressed ${accepted} is accepted.`,
       });
     }
   });

@@ -102,7 +102,7 @@ const EXPECTED: Record<string, Expected> = {
     code: '550 5.1.10',
     isOfRecipient: true,
   },
-  // It says 5.1.0 of a failed SPF check.
+  // It reports 5.1.0 for a failed SPF check.
   'lhost-office365-03': {
     kind: 'bounce',
     id: '000000000000.2222.22222222222200000000@NEKO-NYAAN',

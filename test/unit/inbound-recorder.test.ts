@@ -151,7 +151,7 @@ describe('a bounce', () => {
     expect(await suppressions.get('ada@example.com')).toBeNull();
   });
 
-  test('refuses new mail to its address, and says why', async () => {
+  test('refuses new mail to its address, with the reason', async () => {
     const { recorder, sent, accept } = start();
     await recorder.record((await sent()).id, aBounce());
     await expect(accept()).rejects.toMatchObject({

@@ -100,3 +100,22 @@ test('mail that follows a message is logged without an address', () => {
   ]);
   expect(JSON.stringify(lines)).not.toContain('example.com');
 });
+
+test('a mailbox that cannot be read is logged without the addresses in the text of its server', () => {
+  const lines: Record<string, unknown>[] = [];
+  const events = createEvents();
+  logEvents(events, pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
+  const detail = 'The IMAP server refused the login: ada@example.com is unknown.';
+  const fault = { code: 'imap_login_refused', detail, isRefusal: true } as const;
+  events.emit('account.mailbox', 'bot@acme.com', fault);
+  events.emit('account.mailbox', 'bot@acme.com', null);
+  expect(lines).toMatchObject([
+    {
+      account: 'bot@acme.com',
+      code: 'imap_login_refused',
+      detail: 'The IMAP server refused the login: [address] is unknown.',
+      msg: 'mailbox cannot be read; sending goes on',
+    },
+    { account: 'bot@acme.com', msg: 'mailbox can be read again' },
+  ]);
+});

@@ -237,7 +237,7 @@ describe('a message whose attempt ended uncertain', () => {
     expect(core.jobs).toHaveLength(0);
   });
 
-  test('is not attempted while it is searched for, whatever channel its id is in', async () => {
+  test('is not attempted while it is searched for, in any channel', async () => {
     const backend = aBackend();
     const { promise, resolve } = Promise.withResolvers<SentResult>();
     const core = start(sends(), () => promise, { backend });
@@ -305,7 +305,7 @@ describe('a message whose attempt ended uncertain', () => {
     expect(core.jobs.filter((job) => job.id === id)).toHaveLength(1);
   });
 
-  test('that expires is searched for once more, and is not sent again', async () => {
+  test('that expires is searched for again, and is not sent again', async () => {
     const core = start(sends(LOST), () => ABSENT, { lookForMs: 600_000, backoffScale: 0.005 });
     const { id } = await core.accept({ expiresAt: Date.now() + 60 });
     const expired = await core.outcomeOf(id);

@@ -68,7 +68,7 @@ export function toLoginFault(error: unknown, { scopes, secrets }: LoginContext):
 
 /**
  * Gmail's response is the same for a token of another user, and for one without the scope (status
- * 400, with the scope that it requires): the response of the token endpoint tells them apart. Other
+ * 400, with the scope that it requires): the response of the token endpoint distinguishes them. Other
  * servers have a status for it (RFC 7628, 3.2.2).
  */
 function isScopeMissing(error: unknown, scopes: readonly string[] | null): boolean {
@@ -78,7 +78,7 @@ function isScopeMissing(error: unknown, scopes: readonly string[] | null): boole
 }
 
 /**
- * Maps any other failure. Total: accepts whatever was thrown.
+ * Maps any other failure. Total: accepts any thrown value.
  *
  * @param secrets removed from what the server has responded
  */

@@ -1,4 +1,4 @@
-import type { FetchMessageObject, ImapFlow } from 'imapflow';
+import type { FetchMessageObject, FetchQueryObject, ImapFlow } from 'imapflow';
 import type { InboundMail } from '../../core/inbound/inbound-mail.ts';
 import type { InboundParser } from './inbound/inbound-parser.ts';
 import { MAX_MAIL_BYTES } from './inbound/read-mail.ts';
@@ -55,8 +55,25 @@ async function fetchHeaders(
     internalDate: true,
     bodyParts: [{ key: 'HEADER', start: 0, maxLength: MAX_HEADER_BYTES }],
   };
-  const fetched = await within(commandMs, client, client.fetchAll(uids.join(','), query, { uid: true }));
+  const fetched = await within(commandMs, client, fetchByUid(client, uids, query, 'headers'));
   return fetched.toSorted((a, b) => a.uid - b.uid);
+}
+
+/**
+ * Fetches mails, at most one for each UID. Servers add changed flags of any mails, which must not
+ * count as read: only a response with the content does.
+ */
+async function fetchByUid(
+  client: ImapFlow,
+  uids: readonly number[],
+  query: FetchQueryObject,
+  content: 'headers' | 'source',
+): Promise<FetchMessageObject[]> {
+  const wanted = new Set(uids);
+  const fetched: FetchMessageObject[] = [];
+  for await (const mail of client.fetch(uids.join(','), query, { uid: true }))
+    if (mail[content] !== undefined && wanted.delete(mail.uid)) fetched.push(mail);
+  return fetched;
 }
 
 async function readOne(
@@ -79,8 +96,8 @@ async function readReport(
   { parser, commandMs }: InboxReaderOptions,
 ): Promise<InboundMail | null> {
   const query = { size: true, source: { start: 0, maxLength: MAX_MAIL_BYTES } };
-  const fetched = await within(commandMs, client, client.fetchOne(`${uid}`, query, { uid: true }));
-  if (!fetched || fetched.source === undefined) return null;
+  const [fetched] = await within(commandMs, client, fetchByUid(client, [uid], query, 'source'));
+  if (fetched?.source === undefined) return null;
   return parser.parse(fetched.source, (fetched.size ?? 0) > fetched.source.length);
 }
 

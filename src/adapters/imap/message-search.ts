@@ -17,7 +17,7 @@ export interface MessageSearch {
    * search index lags by minutes, then searches, which also finds what lies further back.
    *
    * @throws {MailboxError} If the mailbox has no folder of sent messages.
-   * @throws whatever the connection has failed with
+   * @throws the error with which the connection failed
    */
   isSent(query: SentQuery): Promise<boolean>;
   /**

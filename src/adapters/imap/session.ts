@@ -47,7 +47,7 @@ export interface ImapSession {
   close(): void;
 }
 
-/** Sizes of responses, in bytes. Those to our commands are far smaller, whatever the mailbox has. */
+/** Sizes of responses, in bytes. Those to our commands are far smaller, for any mailbox. */
 const MAX_LINE_BYTES = 2 * 1024 * 1024;
 const MAX_LITERAL_BYTES = 256 * 1024;
 

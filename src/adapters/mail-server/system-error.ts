@@ -1,6 +1,6 @@
 import { toOneLine } from '../../core/delivery/one-line.ts';
 
-/** What an error of Node, or of a library above it, says about its cause. Any may be empty. */
+/** The cause of an error of Node, or of a library above it. Any may be empty. */
 export interface SystemError {
   /**
    * One line. For an AggregateError (several addresses tried), whose own message is empty, those of
@@ -11,7 +11,7 @@ export interface SystemError {
   readonly systemCodes: readonly string[];
 }
 
-/** Reads the cause of a failure. Total: accepts whatever was thrown. */
+/** Reads the cause of a failure. Total: accepts any thrown value. */
 export function describeSystemError(error: unknown): SystemError {
   const parts = arrayProperty(error, 'errors');
   return {

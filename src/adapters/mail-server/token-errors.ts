@@ -15,7 +15,7 @@ export interface TokenFailure {
 type Refusal = Pick<TokenFailure, 'error' | 'hint'>;
 
 /**
- * Says nothing about the account, and asking again costs no login: the back-off is shorter than
+ * No fault of the account, and asking again costs no login: the back-off is shorter than
  * after a refusal.
  */
 const UNREACHABLE_BACKOFF_MS = [5000, 30_000, 2 * MINUTE, 10 * MINUTE];

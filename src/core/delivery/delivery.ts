@@ -103,7 +103,7 @@ export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppresse
 
 /**
  * `pending` until the server accepts or refuses the recipient permanently. `smtp` is its latest
- * reply about this recipient. `suppressed`: never attempted. `bounced`: a report says that the
+ * reply about this recipient. `suppressed`: never attempted. `bounced`: according to a report, the
  * recipient does not get the message, which the server may have accepted.
  */
 export interface Recipient {

@@ -22,7 +22,7 @@ export type BounceClass = (typeof BOUNCE_CLASSES)[number];
 export const FOLLOW_UP_KINDS = ['bounced', 'delayed', 'replied', 'auto_replied'] as const;
 export type FollowUpKind = (typeof FOLLOW_UP_KINDS)[number];
 
-/** What a report says of a recipient that bounced. */
+/** Facts of a report about a recipient that bounced. */
 export interface Bounce {
   /** When the report arrived, in epoch ms. */
   readonly at: number;

@@ -8,7 +8,7 @@ import type { Outcome } from './outcome.ts';
  *     looking ─▶ idle ◀─▶ checking ─▶ checked
  *
  * - `looking`: is searched for at intervals, before ON_UNCERTAIN decides.
- * - `idle`: ON_UNCERTAIN has decided. It must be searched for once more before the next attempt.
+ * - `idle`: ON_UNCERTAIN has decided. It must be searched for again before the next attempt.
  * - `checking`: is searched for once, before the next attempt or for a client. The decision stands.
  * - `checked`: was searched for just now, and may be attempted.
  *

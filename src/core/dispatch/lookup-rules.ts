@@ -81,7 +81,7 @@ function provesAcceptance(
   return lookup !== null && attempts.slice(0, -1).every((earlier) => earlier.account !== account);
 }
 
-/** Returns an error whose detail also says what is known from Sent Mail. */
+/** Returns the error with the result of the search of Sent Mail in its detail. */
 export function withSearch(error: DeliveryError, sentence: string): DeliveryError {
   return { ...error, detail: `${error.detail} ${sentence}` };
 }

@@ -18,7 +18,7 @@ export interface ReportedRecipient {
 }
 
 /**
- * What a mail in the inbox says about one message of ours. Its texts have no control characters and
+ * What a mail in the inbox reports about one message of Outtray. Its texts have no control characters and
  * at most {@link MAX_TEXT_LENGTH} characters.
  */
 export interface InboundDecision {

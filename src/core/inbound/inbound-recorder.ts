@@ -19,7 +19,7 @@ export type Recorded = 'applied' | 'later' | 'ignored';
 
 export interface InboundRecorder {
   /**
-   * Records what a mail in the inbox says about a message. Recording it again changes nothing.
+   * Records what a mail in the inbox reports about a message. Recording it again changes nothing.
    *
    * @param id `msg_…`
    * @throws {AppError} `queue_unavailable`

@@ -45,7 +45,7 @@ function recording({ account, mailbox }: MailboxOwner): MailboxOwner {
       async findSent(query, signal) {
         const result = await mailbox.findSent(query, signal);
         const fault = result.kind === 'failed' ? result.fault : null;
-        // A look that was stopped says nothing of the mailbox.
+        // A look that was stopped does not show the state of the mailbox.
         if (!signal.aborted) retryInBackground(() => account.recordLook(fault));
         return result;
       },

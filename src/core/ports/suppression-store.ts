@@ -4,7 +4,7 @@ import type { SmtpReply } from '../delivery/delivery.ts';
  * Why mail is not sent to an address:
  *
  * - `refused`: Gmail refused the address permanently;
- * - `bounce`: a report says that the address does not exist;
+ * - `bounce`: according to a report, the address does not exist;
  * - `manual`: entered by a client of the API.
  */
 export const SUPPRESSION_REASONS = ['refused', 'bounce', 'manual'] as const;

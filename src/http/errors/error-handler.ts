@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { AppError, type ErrorCode, summarize } from '../../core/errors.ts';
+import { AppError, type ErrorCode, type FieldError, summarize } from '../../core/errors.ts';
 import { toProblem } from '../presenters/problem.ts';
 import type { Problem } from '../schemas/problem.ts';
 import { unsupportedMediaType } from './media-type.ts';
@@ -101,7 +101,7 @@ export function toAppError(error: unknown, request: FastifyRequest): AppError {
     return new AppError('request_timeout', { cause: error });
   const status = 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status < 400 || status > 499) return new AppError('internal_error', { cause: error });
-  if (status === 415) return unsupportedMediaType(request.headers);
+  if (status === 415) return unsupportedMediaType(request);
   const code = CODE_BY_STATUS[status] ?? 'invalid_json';
   return new AppError(code, { cause: error, ...(status === 413 && { detail: describeBodySize(request) }) });
 }
@@ -117,17 +117,26 @@ function describeBodySize({ headers, routeOptions }: FastifyRequest): string {
 /**
  * Returns the failure of one item of a list in the body, with pointers relative to the whole body.
  */
-export function withPointerPrefix(
-  prefix: string,
+export function withPointerPrefix(prefix: string, failure: AppError): AppError {
+  return withPointers(failure, prefix, (error) => ({ ...error, pointer: `${prefix}${error.pointer}` }));
+}
+
+/**
+ * Returns the failure of one item of a list in the body, with its errors relocated.
+ *
+ * @param path Pointer to the item, for a failure without field errors.
+ * @param locate Relocates an error in the body.
+ */
+export function withPointers(
   { code, message, errors, retryAfter, cause }: AppError,
+  path: string,
+  locate: (error: FieldError) => FieldError,
 ): AppError {
-  const prefixed = errors.map((error) =>
-    pointsIntoBody(error.pointer) ? { ...error, pointer: `${prefix}${error.pointer}` } : error,
-  );
-  const detail = prefixed.length > 0 ? summarize(prefixed) : `${prefix}: ${message}`;
+  const located = errors.map((error) => (pointsIntoBody(error.pointer) ? locate(error) : error));
+  const detail = located.length > 0 ? summarize(located) : `${path}: ${message}`;
   return new AppError(code, {
     detail,
-    errors: prefixed,
+    errors: located,
     cause,
     ...(retryAfter !== undefined && { retryAfter }),
   });

@@ -116,7 +116,7 @@ export const emailEntry = z.object({
   scheduled_at: time.nullable(),
   last_event: z.enum(EVENTS).meta({
     description:
-      '`sent`: Gmail accepted the email. `bounced`: a report says that a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.',
+      '`sent`: Gmail accepted the email. `bounced`: according to a report, a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.',
   }),
 });
 

@@ -6,13 +6,13 @@ import type { Preview } from '../../core/intake/intake.ts';
 import type { Draft } from '../../core/message/message.ts';
 import type { Durability } from '../../core/ports/backend.ts';
 import type { Receipt } from '../../core/ports/idempotency-store.ts';
-import { toRequestProblem, withPointerPrefix } from '../errors/error-handler.ts';
+import { toRequestProblem } from '../errors/error-handler.ts';
 import { toDroppedMessage, toMessageResource, toPreviewResource } from '../presenters/message.ts';
 import { callerOf } from '../request/request-context.ts';
 import { TRACE_HEADERS } from '../request/trace-context.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
 import { BODY_CODES, keyedResponses, REPLAYED, success } from '../schemas/responses.ts';
-import { idempotencyKey, messageDefaults, sendRequest } from '../schemas/send.ts';
+import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 import {
   type BatchItem,
   type ItemResult,
@@ -21,11 +21,10 @@ import {
   submitEach,
   submitItem,
 } from '../submission/batch.ts';
+import { type MergedMessages, mergeDefaults } from '../submission/batch-defaults.ts';
 import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
 import { toBatchFingerprint, toFingerprint } from '../submission/idempotency-key.ts';
 import type { Accepted, Submission } from '../submission/submission.ts';
-import { isRecord } from '../validation/json-values.ts';
-import { isAbsent } from '../validation/leniency.ts';
 import { validate } from '../validation/validation.ts';
 
 export interface BatchOptions {
@@ -43,7 +42,8 @@ of the body is that of one message. A batch counts as its messages towards the r
 included.
 
 \`defaults\` has the fields that all messages share, such as \`template\` or \`attachments\`, which are then
-sent and decoded once. If they are invalid, the whole batch is refused.
+sent and decoded once. If they are invalid, the whole batch is refused. If a default does not fit a message,
+that message is refused, with a pointer into \`/defaults\`.
 
 A repeated request with the same \`Idempotency-Key\` gets the same response, including refusals, unless
 every message was refused. To resend refused messages, use a new batch with a new key.`,
@@ -77,7 +77,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
   const config = { scope: 'send', maxValues: MAX_BATCH_VALUES } as const;
 
   app.post('/send/batch', { schema, config, onRequest: submission.refuseEarly }, async (request, reply) => {
-    const messages = withDefaults(request.body.defaults, request.body.messages);
+    const { messages, locate } = mergeDefaults(request.body.defaults, request.body.messages);
     const items = await parseItems(messages, parseMessage);
     const response = await submission.submit<readonly BatchResult[]>(request, {
       waits: false,
@@ -86,7 +86,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
         const results = await submitEach(items, request, (message, index) =>
           submitMessage(message, request, idAt(index)),
         );
-        return results.map((result, index) => present(result, index, request));
+        return results.map((result, index) => present(result, index, locate, request));
       },
       toResponse: (results) => {
         const accepted = results.filter(({ message }) => message).length;
@@ -98,7 +98,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
         ids: results.flatMap(({ message }) => message?.id ?? []),
         refused: results.flatMap(({ error }, index) => (error ? { index, code: error.code } : [])),
       }),
-      restore: (receipt) => restore(receipt, items, request),
+      restore: (receipt) => restore(receipt, items, locate, request),
     });
     return sendCached(response, reply);
   });
@@ -122,9 +122,14 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
     return { kind: 'preview', preview: await submission.preview(draft, request) };
   }
 
-  function present(result: ItemResult<Submitted>, index: number, request: FastifyRequest): BatchResult {
+  function present(
+    result: ItemResult<Submitted>,
+    index: number,
+    locate: MergedMessages['locate'],
+    request: FastifyRequest,
+  ): BatchResult {
     if (result.kind === 'refused') {
-      const problem = toRequestProblem(withPointerPrefix(`/messages/${index}`, result.error), request);
+      const problem = toRequestProblem(locate(index, result.error), request);
       return { status: problem.status, error: problem };
     }
     const submitted = result.result;
@@ -148,6 +153,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
   async function restore(
     { ids, refused }: Receipt,
     items: readonly BatchItem<BatchMessage>[],
+    locate: MergedMessages['locate'],
     request: FastifyRequest,
   ): Promise<readonly BatchResult[]> {
     const codes = new Map(refused.map(({ index, code }) => [index, code]));
@@ -156,7 +162,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
     for (const [index, item] of items.entries()) {
       const code = codes.get(index);
       const result = await restoreItem(item, code, () => accepted.next().value ?? '', index, request);
-      results.push(present(result, index, request));
+      results.push(present(result, index, locate, request));
     }
     return results;
   }
@@ -175,27 +181,6 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
     return { kind: 'accepted', result: await submission.find(nextId(), request) };
   }
 };
-
-/**
- * Adds to each message the defaults that it does not have itself. The messages share the bytes of
- * attachments in the defaults.
- *
- * @throws {AppError} `validation_failed` or `attachment_blocked`, with pointers into `/defaults`
- */
-function withDefaults(defaults: unknown, messages: readonly unknown[]): readonly unknown[] {
-  if (isAbsent(defaults)) return messages;
-  const { attachments } = validateDefaults(defaults);
-  const shared = { ...(defaults as object), ...(attachments && { attachments }) };
-  return messages.map((message) => (isRecord(message) ? { ...shared, ...message } : message));
-}
-
-function validateDefaults(defaults: unknown) {
-  try {
-    return validate(messageDefaults, defaults);
-  } catch (error) {
-    throw error instanceof AppError ? withPointerPrefix('/defaults', error) : error;
-  }
-}
 
 function fingerprintOf(
   items: readonly BatchItem<BatchMessage>[],

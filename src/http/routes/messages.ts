@@ -141,7 +141,7 @@ copy, so it sets \`possible_duplicate\`.`,
         summary: 'Search Sent Mail for a message',
         description: `Searches Sent Mail of the account for an uncertain message, or for one that waits
 after an attempt whose outcome is unknown. If it is there, the message becomes \`sent\`, with \`confirmed_by\`.
-If not, \`error\` of the message says so, and nothing else changes: absence is no proof.`,
+If not, \`error\` of the message reports it, and nothing else changes: absence is no proof.`,
         params: messageParams,
         response: keyedResponses(
           {

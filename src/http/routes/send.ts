@@ -8,6 +8,7 @@ import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
 import type { CachedResponse } from '../../core/ports/idempotency-store.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { pathOf } from '../errors/error-handler.ts';
+import { FORM } from '../errors/media-type.ts';
 import { toDroppedMessage, toMessageResource, toPreviewResource } from '../presenters/message.ts';
 import { toProblem } from '../presenters/problem.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
@@ -49,7 +50,7 @@ A repeated request with the same \`Idempotency-Key\` gets the same response, and
     'Idempotency-Key': idempotencyKey,
     ...TRACE_HEADERS,
   }),
-  consumes: ['application/json', 'multipart/form-data'],
+  consumes: ['application/json', FORM],
   body: sendRequest,
   response: keyedResponses(
     {

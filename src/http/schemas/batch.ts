@@ -35,9 +35,10 @@ export const batchResult = z.object({
     .optional()
     .meta({ description: 'The message, if it was accepted.' }),
   preview: preview.optional().meta({ description: 'What would be sent, for a dry run.' }),
-  error: problem
-    .optional()
-    .meta({ description: 'Why the message was refused. Pointers refer to the body of the batch.' }),
+  error: problem.optional().meta({
+    description:
+      'Why the message was refused. Pointers refer to the body of the batch; those into `/defaults` name a default at fault.',
+  }),
 });
 
 export const batchAnswer = z.object({

@@ -86,7 +86,7 @@ export const recipient = z.object({
   email: z.string().meta({ examples: ['ada@example.com'] }),
   status: z.enum(RECIPIENT_STATUSES).meta({
     description:
-      '`suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: a report says that the recipient did not get the message.',
+      '`suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: according to a report, the recipient did not get the message.',
   }),
   smtp: smtpReply.nullable(),
   bounce: bounce.optional().meta({ description: 'Only if the status is `bounced`.' }),
@@ -94,7 +94,7 @@ export const recipient = z.object({
 
 const confirmation = z.enum(CONFIRMATIONS).nullable().meta({
   description:
-    'What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did.',
+    'What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if the reply proved it.',
 });
 
 export const attempt = z.object({
@@ -225,7 +225,7 @@ export const messageQuery = strictObject({
     .enum(['true', 'false'])
     .transform((text) => text === 'true')
     .optional()
-    .meta({ description: 'Whether a report says that a recipient did not get the message.' }),
+    .meta({ description: 'Whether a recipient did not get the message, according to a report.' }),
   tag: portable(z.string().min(1)).optional().meta({
     description: 'The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B.',
   }),

@@ -13,7 +13,7 @@ export const suppression = z.object({
   email: z.string().meta({ examples: ['nobody@example.com'] }),
   reason: z.enum(SUPPRESSION_REASONS).meta({
     description:
-      '`refused`: Gmail refused the address permanently. `bounce`: a report says that the address does not exist. `manual`: added by PUT /suppressions/{email}.',
+      '`refused`: Gmail refused the address permanently. `bounce`: according to a report, the address does not exist. `manual`: added by PUT /suppressions/{email}.',
   }),
   accounts: z
     .array(z.string())

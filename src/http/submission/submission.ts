@@ -81,7 +81,7 @@ const REFUSALS = {
 export function createSubmission(options: SubmissionOptions): Submission {
   const { intake, store, idempotency, accounts, limits, isDraining } = options;
 
-  const refuseEarly: onRequestHookHandler = ({ headers }, reply, done) => {
+  const refuseEarly: onRequestHookHandler = (request, reply, done) => {
     if (isDraining()) {
       reply.header('connection', 'close');
       return done(SHUTTING_DOWN);
@@ -91,8 +91,9 @@ export function createSubmission(options: SubmissionOptions): Submission {
       setTimeout(done, QUEUE_FULL_DELAY_MS, REFUSALS[refusal]);
       return;
     }
+    const { headers } = request;
     const isUnsupported = headers['content-type'] === undefined || isEncoded(headers);
-    done(isUnsupported ? unsupportedMediaType(headers) : undefined);
+    done(isUnsupported ? unsupportedMediaType(request) : undefined);
   };
 
   function accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery> {

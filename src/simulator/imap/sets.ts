@@ -17,7 +17,7 @@ export function isSet(text: string): boolean {
 }
 
 /**
- * Returns a function that tells whether a number is in the set.
+ * Returns a test for numbers: whether one is in the set.
  *
  * @param largest the value of `*`
  * @throws {BadCommand}

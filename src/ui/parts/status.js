@@ -50,7 +50,7 @@ export function isWaiting(status) {
 const BOUNCED = /** @type {const} */ ({
   tone: 'bad',
   label: 'Bounced',
-  meaning: 'A report says that at least one recipient did not get the message.',
+  meaning: 'According to a report, at least one recipient did not get the message.',
 });
 
 /**

@@ -110,14 +110,14 @@ describe.runIf(hasChromium)('bounces and replies on the page', { timeout: 60_000
     expect(page.url()).not.toContain('bounced');
   });
 
-  test('a suppressed address says that it bounced, and links the message', async () => {
+  test('a suppressed address shows that it bounced, and links the message', async () => {
     const { page } = await openUi(browser(), service.url, { at: '#/suppressions' });
     await page.locator('.record').getByText('Bounced').waitFor();
     const link = page.getByRole('link', { name: 'this message' });
     expect(await link.getAttribute('href')).toBe(`#/messages/${bounced.id}`);
   });
 
-  test('the card of an account says whether its mailbox can be read', async () => {
+  test('the card of an account shows whether its mailbox can be read', async () => {
     const { page } = await openUi(browser(), service.url);
     await page.getByText('Mailbox cannot be read: no_mailbox. Sending does not depend on it.').waitFor();
     const link = page.getByRole('link', { name: 'no_mailbox' });

@@ -32,7 +32,7 @@ describe.runIf(hasChromium)('an uncertain message on the page', { timeout: 60_00
     expect(complaints).toEqual([]);
   });
 
-  test('says why its mailbox cannot be searched', async () => {
+  test('shows why its mailbox cannot be searched', async () => {
     await using app = await startWithGmail({ env: { ON_UNCERTAIN: 'hold' } });
     const { body } = await app.service.send(LOST, { wait: 30 });
     const { page } = await openUi(browser(), app.service.url, { at: `#/messages/${body.message?.id}` });

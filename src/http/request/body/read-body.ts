@@ -2,7 +2,7 @@ import { extname } from 'node:path';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { kTransferable, kValue, Tinypool } from 'tinypool';
 import { AppError } from '../../../core/errors.ts';
-import { isEncoded, unsupportedMediaType } from '../../errors/media-type.ts';
+import { acceptsForms, FORM, isEncoded, unsupportedMediaType } from '../../errors/media-type.ts';
 import { isOptionalBody } from '../../validation/validation.ts';
 import { refuseCrossSite } from '../cross-site.ts';
 import type { BodyCapacity, BodyHold } from './body-capacity.ts';
@@ -24,7 +24,6 @@ declare module 'fastify' {
 
 /** Larger bodies are parsed in a worker thread: 20 MB would block the event loop for 100 ms. */
 const LARGE_BYTES = 128 * 1024;
-const FORM = 'multipart/form-data';
 /** How long an unused worker thread is kept, in ms. */
 const IDLE_MS = 30_000;
 
@@ -71,7 +70,7 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request, payload, done) => {
-    if (isEncoded(request.headers)) return done(unsupportedMediaType(request.headers));
+    if (isEncoded(request.headers)) return done(unsupportedMediaType(request));
     collect(request, payload, (error, blocks, length) => {
       if (error) return done(error);
       if (length === 0 && acceptsNoBody(request)) return done(null, undefined);
@@ -91,9 +90,8 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
   });
 
   app.addContentTypeParser(FORM, async (request: FastifyRequest, payload: FastifyRequest['raw']) => {
-    const { schema, config } = request.routeOptions;
-    if (!schema?.consumes?.includes(FORM) || isEncoded(request.headers))
-      throw unsupportedMediaType(request.headers);
+    const { config } = request.routeOptions;
+    if (!acceptsForms(request) || isEncoded(request.headers)) throw unsupportedMediaType(request);
     refuseCrossSite(request);
     const { message, files } = sortParts(await readForm(request, payload));
     const body =
