@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { advance, type Delivery } from '../../src/core/delivery/delivery.ts';
 import { waitForLook } from '../../src/core/dispatch/lookup-rules.ts';
@@ -396,6 +397,29 @@ describe('a client that asks for a search', () => {
       isSearched: false,
       delivery: { status: 'uncertain' },
     });
+  });
+
+  test('gets the result of a search although other clients ask again while it runs', async () => {
+    const results = [ABSENT];
+    const core = start(sends(LOST), () => results.shift() ?? delay(200, FOUND), {
+      lookForMs: 5000,
+      onUncertain: 'hold',
+    });
+    const { id } = await core.accept();
+    await core.outcomeOf(id);
+    let isAsking = true;
+    const asking = (async () => {
+      while (isAsking) {
+        await core.reconciliation.reconcile(id, CALLER, AbortSignal.abort()).catch(() => {});
+        await delay(20);
+      }
+    })();
+    try {
+      await becomes(core, id, ({ status }) => status === 'sent');
+    } finally {
+      isAsking = false;
+      await asking;
+    }
   });
 
   test('is refused for a message that no attempt may have sent', async () => {
