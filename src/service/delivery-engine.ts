@@ -83,6 +83,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
   const { reconcile: isOn, reconcileForMs } = config.mailbox;
   const lookups: LookupRules = {
     isPossible: (user) => isOn && mailboxes.canLook(user),
+    refusalOf: (user) => (isOn ? mailboxes.refusalOf(user) : null),
     now: sharedState.now,
     forMs: reconcileForMs,
   };

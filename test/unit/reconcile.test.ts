@@ -265,10 +265,12 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is decided at once if the mailbox is refused, and so are the next ones, without a login', async () => {
     const find = finds(failing(REFUSED));
-    const core = start(sends(LOST, LOST), find, { onUncertain: 'hold' });
+    const core = start(sends(LOST, LOST, LOST), find, { onUncertain: 'hold' });
     const [first, second] = [await core.accept(), await core.accept()];
     expect((await core.outcomeOf(first.id)).error?.detail).toMatch(/could not be searched.*: IMAP is off\.$/);
     expect(await core.outcomeOf(second.id)).toMatchObject({ status: 'uncertain' });
+    const { error } = await core.outcomeOf((await core.accept()).id);
+    expect(error?.detail).toMatch(/Sent Mail could not be searched: IMAP turned off for the account\.$/);
     expect(find.calls).toBe(1);
     expect(core.accounts.status('bot@acme.com')).toMatchObject({
       pause: null,
