@@ -86,6 +86,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     policy: toRetryPolicy(config, backoffScale),
     lookups: {
       isPossible: (user) => isReconciling && mailboxes.canLook(user),
+      refusalOf: (user) => (isReconciling ? mailboxes.refusalOf(user) : null),
       now: sharedState.now,
       forMs: reconcileForMs,
     },

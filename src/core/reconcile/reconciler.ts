@@ -1,5 +1,5 @@
-import { isSettled } from '../delivery/delivery.ts';
-import { channelOf, type Lookup, mailboxChannel } from '../delivery/lookup.ts';
+import { type Delivery, isSettled } from '../delivery/delivery.ts';
+import { channelOf, isLookedUp, type Lookup, mailboxChannel } from '../delivery/lookup.ts';
 import { type ChangeDeps, type ChangeMaker, createChangeMaker } from '../dispatch/make-change.ts';
 import { type QueueWorkers, startQueueWorkers, type Turn } from '../dispatch/queue-workers.ts';
 import type { StepDeps } from '../dispatch/steps.ts';
@@ -73,8 +73,15 @@ async function handle(
   const beganAt = deps.lookups.now();
   const result = await searchHere(delivery.messageId, lookup, stopping, deps);
   if (result === null || stopping.aborted) return requeueNow(id);
-  await make(stepAfterSearch(delivery, lookup, { beganAt, result }, deps));
-  events.emit('message.searched', delivery, result);
+  const searched = await store.get(id);
+  if (!isSameSearch(delivery, searched)) return requeueNow(id);
+  await make(stepAfterSearch(searched, searched.lookup, { beganAt, result }, deps));
+  events.emit('message.searched', searched, result);
+}
+
+/** Whether a delivery still waits for the search that was begun, although clients asked for it again. */
+function isSameSearch(begun: Delivery, now: Delivery | null): now is Delivery & { readonly lookup: Lookup } {
+  return now?.status === begun.status && isLookedUp(now) && now.lookup?.attempt === begun.lookup?.attempt;
 }
 
 /** Returns null if another instance holds the mailbox. */
