@@ -278,6 +278,24 @@ describe('a message whose attempt ended uncertain', () => {
     expect(find.calls).toBeGreaterThan(1);
   });
 
+  test('is reported only for the searches that were made, while the mailbox cannot be reached', async () => {
+    const find = finds(failing(DOWN));
+    const core = start((job) => (job.recipients[0] === TO[0] ? LOST : anAcceptance(job.recipients)), find, {
+      onUncertain: 'hold',
+    });
+    let reports = 0;
+    core.events.on('message.searched', () => {
+      reports += 1;
+    });
+    const accepted = await Promise.all(Array.from({ length: 30 }, () => core.accept({ to: TO.slice(0, 1) })));
+    for (const { id } of accepted)
+      expect((await core.outcomeOf(id)).error?.detail).toMatch(
+        /could not be searched.*: No route to host\.$/,
+      );
+    expect(reports).toBe(find.calls);
+    expect(reports).toBeLessThan(accepted.length);
+  });
+
   test('is decided at once if the mailbox is refused, and so are the next ones, without a login', async () => {
     const find = finds(failing(REFUSED));
     const core = start(sends(LOST, LOST, LOST), find, { onUncertain: 'hold' });

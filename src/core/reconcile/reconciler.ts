@@ -71,12 +71,16 @@ async function handle(
     return queue.retry(id, channel, 0, channelOf(delivery));
   }
   const beganAt = deps.lookups.now();
-  const result = await searchHere(delivery.messageId, lookup, stopping, deps);
+  const fault = deps.search.knownFault(lookup);
+  const result = fault
+    ? ({ kind: 'failed', fault } as const)
+    : await searchHere(delivery.messageId, lookup, stopping, deps);
   if (result === null || stopping.aborted) return requeueNow(id);
   const searched = await store.get(id);
   if (!isSameSearch(delivery, searched)) return requeueNow(id);
   await make(stepAfterSearch(searched, searched.lookup, { beganAt, result }, deps));
-  events.emit('message.searched', searched, result);
+  // Thousands of messages may wait while the server fails.
+  if (fault === null) events.emit('message.searched', searched, result);
 }
 
 /** Whether a delivery still waits for the search that was begun, although clients asked for it again. */
@@ -91,8 +95,6 @@ async function searchHere(
   stopping: AbortSignal,
   { search, lease }: ReconcilerDeps,
 ) {
-  const fault = search.refusal(lookup);
-  if (fault !== null) return { kind: 'failed', fault } as const;
   if (!(await lease.acquire())) return null;
   return search.find({ messageId, since: lookup.since }, stopping);
 }
