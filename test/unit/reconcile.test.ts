@@ -331,7 +331,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('that expires is searched for again, and is not sent again', async () => {
     const core = start(sends(LOST), () => ABSENT, { lookForMs: 600_000, backoffScale: 0.005 });
-    const { id } = await core.accept({ expiresAt: Date.now() + 60 });
+    const { id } = await core.accept({ expiresAt: Date.now() + 700 });
     const expired = await core.outcomeOf(id);
     expect(expired).toMatchObject({ status: 'expired', possibleDuplicate: true });
     expect(expired.lookup?.looks).toBeGreaterThan(0);
