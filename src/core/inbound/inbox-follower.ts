@@ -86,9 +86,10 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
 
     async function handle(mail: InboundMail, receivedAt: number): Promise<void> {
       try {
-        const handled = await handler.handle(mail, user, receivedAt);
-        if (handled.kind === 'later') await waiting.add(handled.mail, ended);
-        if (handled.kind === 'ignored') events.emit('inbox.ignored', user, handled.reason);
+        const decided = await handler.decide(mail, user, receivedAt);
+        if (decided.kind === 'ignored') events.emit('inbox.ignored', user, decided.reason);
+        else if ((await waiting.record(decided, ended)) === 'ignored')
+          events.emit('inbox.ignored', user, 'recorded_before');
       } catch (error) {
         if (isUnavailable(error) || ended.aborted) throw error;
         // A mail that causes a bug must not stop those after it.

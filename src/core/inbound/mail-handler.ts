@@ -3,45 +3,41 @@ import type { DeliveryStore } from '../ports/delivery-store.ts';
 import type { SentIndex } from '../ports/sent-index.ts';
 import {
   decideInbound,
+  type IgnoredMail,
   type IgnoreReason,
   type InboundChange,
   type ReferredMessage,
 } from './decide-inbound.ts';
 import type { InboundMail } from './inbound-mail.ts';
-import type { InboundRecorder } from './inbound-recorder.ts';
+import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
 
 /** Why a mail changed nothing. */
 export type MailReason = IgnoreReason | 'recorded_before' | 'unreadable';
 
-/** A mail about a message that has not settled. */
-export interface WaitingMail {
+/** A mail, and what it says about a message. */
+export interface DecidedMail {
+  readonly kind: 'decided';
   /** `msg_…` */
   readonly id: string;
   readonly decision: InboundChange;
 }
 
-export type HandledMail =
-  | { readonly kind: 'recorded' }
-  | { readonly kind: 'later'; readonly mail: WaitingMail }
-  | { readonly kind: 'ignored'; readonly reason: MailReason };
-
-/** Handles a report or a reply in the inbox of an account. */
+/** Handles the reports and the replies in the inbox of an account. */
 export interface MailHandler {
   /**
-   * Finds the message that a mail refers to, and records what the mail says about it. Handling it
-   * again changes nothing.
+   * Finds the message that a mail refers to, and decides what the mail changes.
    *
    * @param user The account that received it
    * @param receivedAt In epoch ms
    * @throws {AppError} `queue_unavailable`
    */
-  handle(mail: InboundMail, user: string, receivedAt: number): Promise<HandledMail>;
+  decide(mail: InboundMail, user: string, receivedAt: number): Promise<DecidedMail | IgnoredMail>;
   /**
-   * Records a mail that waits. Returns false if its message has still not settled.
+   * Records a mail. Recording it again changes nothing.
    *
    * @throws {AppError} `queue_unavailable`
    */
-  retry(mail: WaitingMail): Promise<boolean>;
+  record(mail: DecidedMail): Promise<Recorded>;
 }
 
 export interface MailHandlerDeps {
@@ -74,17 +70,15 @@ export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDep
   }
 
   return {
-    async handle(mail, user, receivedAt) {
+    async decide(mail, user, receivedAt) {
       const message = await findMessage(mail, user);
       const decision = decideInbound(mail, message, receivedAt);
       if (decision.kind === 'ignored') return decision;
       // Only a known message is decided about.
       const { id } = message as FoundMessage;
-      const recorded = await recorder.record(id, decision);
-      if (recorded === 'later') return { kind: 'later', mail: { id, decision } };
-      return recorded === 'applied' ? { kind: 'recorded' } : { kind: 'ignored', reason: 'recorded_before' };
+      return { kind: 'decided', id, decision };
     },
-    retry: async ({ id, decision }) => (await recorder.record(id, decision)) !== 'later',
+    record: ({ id, decision }) => recorder.record(id, decision),
   };
 }
 

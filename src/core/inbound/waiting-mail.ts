@@ -4,15 +4,16 @@ import type { Events } from '../events.ts';
 import type { SharedValue } from '../ports/shared-state.ts';
 import { isUnavailable } from '../retry-until-available.ts';
 import { SECOND } from '../time.ts';
+import type { Recorded } from './inbound-recorder.ts';
 import type { InboxPosition } from './inbox-position.ts';
-import type { MailHandler, WaitingMail } from './mail-handler.ts';
+import type { DecidedMail, MailHandler } from './mail-handler.ts';
 
 /** What is stored of the inbox of an account: plain JSON. */
 export interface InboxState {
   /** Null: it was never read. */
   position: InboxPosition | null;
   /** Mail about messages that have not settled. */
-  waiting: WaitingMail[];
+  waiting: DecidedMail[];
 }
 
 /** Maximum number of mails that wait. Further ones are not read before there is room. */
@@ -22,15 +23,20 @@ const RECHECK_MS = 10 * SECOND;
 
 /** Mail about messages that have not settled. It is stored with the position of its inbox. */
 export interface WaitingMails {
-  /** Stores a mail. Waits while there are too many; rejects if the signal is aborted meanwhile. */
-  add(mail: WaitingMail, signal: AbortSignal): Promise<void>;
+  /**
+   * Records a mail, or stores it if its message has not settled. Mail about one message is recorded
+   * in its order. Waits while too many mails wait; rejects if the signal is aborted meanwhile.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  record(mail: DecidedMail, signal: AbortSignal): Promise<Recorded>;
   /** Records mail as its messages settle, until the signal is aborted. */
   run(signal: AbortSignal): Promise<void>;
 }
 
 export interface WaitingMailsOptions {
   readonly state: SharedValue<InboxState>;
-  readonly handler: Pick<MailHandler, 'retry'>;
+  readonly handler: Pick<MailHandler, 'record'>;
   readonly events: Events;
   /** Multiplies the interval of checks: 1, or less in tests. */
   readonly backoffScale: number;
@@ -47,9 +53,14 @@ export function createWaitingMails({
 
   /** Records what can be recorded. */
   async function recordAll(signal: AbortSignal): Promise<void> {
+    const unsettled = new Set<string>();
     for (const mail of [...state.value.waiting]) {
       if (signal.aborted) return;
-      if (!(await handler.retry(mail))) continue;
+      if (unsettled.has(mail.id)) continue;
+      if ((await handler.record(mail)) === 'later') {
+        unsettled.add(mail.id);
+        continue;
+      }
       await state.change(({ waiting }) => {
         const index = waiting.findIndex((each) => isSame(each, mail));
         if (index !== -1) waiting.splice(index, 1);
@@ -57,18 +68,28 @@ export function createWaitingMails({
     }
   }
 
+  function isWaitedFor(id: string): boolean {
+    return state.value.waiting.some((mail) => mail.id === id);
+  }
+
   function onSettled({ id }: Delivery): void {
-    if (state.value.waiting.some((mail) => mail.id === id)) isNeeded.abort();
+    if (isWaitedFor(id)) isNeeded.abort();
+  }
+
+  async function add(mail: DecidedMail, signal: AbortSignal): Promise<void> {
+    while (state.value.waiting.length >= MAX_WAITING) await delay(recheckMs, undefined, { signal });
+    await state.change(({ waiting }) => {
+      if (!waiting.some((each) => isSame(each, mail))) waiting.push(mail);
+    });
+    // Its message may have settled before the mail was stored.
+    isNeeded.abort();
   }
 
   return {
-    async add(mail, signal) {
-      while (state.value.waiting.length >= MAX_WAITING) await delay(recheckMs, undefined, { signal });
-      await state.change(({ waiting }) => {
-        if (!waiting.some((each) => isSame(each, mail))) waiting.push(mail);
-      });
-      // Its message may have settled before the mail was stored.
-      isNeeded.abort();
+    async record(mail, signal) {
+      const recorded = isWaitedFor(mail.id) ? 'later' : await handler.record(mail);
+      if (recorded === 'later') await add(mail, signal);
+      return recorded;
     },
     async run(signal) {
       events.on('message.settled', onSettled);
@@ -85,6 +106,6 @@ export function createWaitingMails({
   };
 }
 
-function isSame(mail: WaitingMail, other: WaitingMail): boolean {
+function isSame(mail: DecidedMail, other: DecidedMail): boolean {
   return mail.id === other.id && mail.decision.mailId === other.decision.mailId;
 }
