@@ -33,6 +33,16 @@ describe('the lease of a mailbox', () => {
     await other.release();
   });
 
+  test('stays free if it is given back during a heartbeat', async () => {
+    const { one, other } = startInstances();
+    await one.acquire();
+    vi.advanceTimersByTime(ABSENT_AFTER_MS / 5);
+    await one.release();
+    await vi.advanceTimersByTimeAsync(ABSENT_AFTER_MS);
+    expect(await other.acquire()).toBe(true);
+    await other.release();
+  });
+
   test('is taken over once its holder is gone', async () => {
     const { one, other } = startInstances();
     await one.acquire();

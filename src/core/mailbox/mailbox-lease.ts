@@ -73,9 +73,14 @@ export function createMailboxLease({ user, sharedState, absentAfterMs }: Mailbox
     return isHeld;
   }
 
-  /** Renews the lease, unless another instance has taken it over. */
+  /** Renews the lease, unless it was given back or another instance has taken it over. */
   async function beat(): Promise<void> {
-    if (!(await acquire())) stopBeating();
+    const isHeld = await value?.change((lease) => {
+      if (lease.holder !== instance) return false;
+      lease.expiresAt = now() + absentAfterMs;
+      return true;
+    });
+    if (!isHeld) stopBeating();
   }
 
   function stopBeating() {
