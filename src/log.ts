@@ -103,6 +103,16 @@ export function logEvents(events: Events, logger: Logger): void {
     for (const each of recipients)
       logger.warn(bounceLine(line, each), 'recipient of a message that is no longer stored bounced');
   });
+  events.on('inbox.watched', (account) => {
+    logger.info({ account }, 'inbox watched');
+  });
+  events.on('inbox.failed', (account, { code, detail }) => {
+    logger.warn({ account, code, detail: redactAddresses(detail) }, 'inbox could not be read');
+  });
+  events.on('inbox.ignored', (account, reason) => {
+    if (reason === 'unreadable') logger.warn({ account }, 'mail in the inbox could not be read');
+    else logger.debug({ account, reason }, 'mail in the inbox ignored');
+  });
   events.on('account.paused', (user, error, untilAt) =>
     logger.error(accountLine(user, error, untilAt), 'account paused'),
   );

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
 import type { BouncedRecipient, FollowUp } from './delivery/follow-up.ts';
 import type { Outcome } from './delivery/outcome.ts';
+import type { MailReason } from './inbound/mail-handler.ts';
 import type { MailboxFault, SentResult } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { SentMail } from './ports/sent-index.ts';
@@ -23,13 +24,17 @@ export interface CoreEvents {
   'message.followed_up': [delivery: Delivery, followUp: FollowUp];
   /** Recipients of a message bounced that is no longer stored. */
   'message.bounced_late': [mail: SentMail, recipients: readonly BouncedRecipient[]];
+  /** This instance reads the inbox of an account: for the first time, or again after a fault. */
+  'inbox.watched': [user: string];
+  /** The inbox of an account cannot be read. Not repeated while the code stays the same. */
+  'inbox.failed': [user: string, fault: MailboxFault];
+  /** A report or a reply in the inbox of an account changed nothing. */
+  'inbox.ignored': [user: string, reason: MailReason];
   /** `isNews`: no instance had paused it before for the same reason. */
   'account.paused': [user: string, error: DeliveryError, untilAt: number, isNews: boolean];
   'account.resumed': [user: string];
   /** Mail waits because the account has used its quota of 24 h, or all of it but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];
-  /** Looks at the mailbox of an account began to fail, fail for another reason, or work again (null). */
-  'account.mailbox': [user: string, fault: MailboxFault | null];
   /** A From domain nears the number of messages in 24 h from which Gmail's bulk rules apply. */
   'domain.near_bulk': [domain: string, messages: number];
   /** An endpoint was called. The notice is as before the call: `failures` counts earlier calls. */
@@ -51,5 +56,6 @@ export type AccountEvent = 'account.paused' | 'account.resumed';
 export type Events = EventEmitter<CoreEvents>;
 
 export function createEvents(): Events {
-  return new EventEmitter<CoreEvents>();
+  // Each account adds a listener.
+  return new EventEmitter<CoreEvents>().setMaxListeners(0);
 }

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { InboundParser } from '../adapters/imap/inbound/inbound-parser.ts';
+import { openInbox } from '../adapters/imap/inbox.ts';
 import { openMailbox } from '../adapters/imap/mailbox.ts';
 import type { ImapDeadlines } from '../adapters/imap/session.ts';
 import { DEADLINES, type Deadlines, defaultEhloName } from '../adapters/smtp/server-options.ts';
@@ -13,6 +15,7 @@ import type { Sender } from '../core/accounts/accounts.ts';
 import type { MailboxUse } from '../core/accounts/mailbox-status.ts';
 import { upgradeAccountState } from '../core/accounts/upgrade-account-state.ts';
 import type { Events } from '../core/events.ts';
+import type { Inbox } from '../core/ports/inbox.ts';
 import type { Mailbox } from '../core/ports/mailbox.ts';
 import type { SharedState } from '../core/ports/shared-state.ts';
 
@@ -40,6 +43,8 @@ export interface AccountTransportOptions {
   /** Default: the account has no mailbox. */
   readonly mailbox?: MailboxConfig | undefined;
   readonly imapDeadlines?: ImapDeadlines | undefined;
+  /** Reads the mail in the inbox. Default: none is read. */
+  readonly inboundParser?: InboundParser | null | undefined;
   readonly absentAfterMs?: number | undefined;
 }
 
@@ -48,6 +53,8 @@ export interface AccountTransport extends Sender {
   readonly transport: SmtpTransport;
   /** Null if none can be read. Not connected before it is used. */
   readonly mailbox: Mailbox | null;
+  /** Null if nothing is read from it. */
+  readonly inbox: Inbox | null;
   /** What it was opened with, or changed to. */
   readonly config: AccountConfig;
 }
@@ -62,6 +69,7 @@ export async function openAccountTransport(
     deadlines = DEADLINES,
     mailbox: mailboxConfig,
     imapDeadlines,
+    inboundParser = null,
     ...shared
   }: AccountTransportOptions,
 ): Promise<AccountTransport> {
@@ -77,7 +85,10 @@ export async function openAccountTransport(
   });
   const { login } = transport;
   const server = mailboxConfig ? mailboxServerOf(config, mailboxConfig) : null;
-  const mailbox = server && login && openMailbox({ user, login, server, ca, deadlines: imapDeadlines });
+  const imap = server && login && { user, login, server, ca, deadlines: imapDeadlines };
+  const mailbox = imap && openMailbox(imap);
+  const replies = mailboxConfig?.inbound === 'replies';
+  const inbox = imap && inboundParser && openInbox({ ...imap, parser: inboundParser, replies, backoffScale });
   const account = createAccount(user, {
     ...shared,
     mailbox: toMailboxUse(mailboxConfig, mailbox),
@@ -90,7 +101,7 @@ export async function openAccountTransport(
     ),
     closeIdleConnections: transport.closeIdleConnections,
   });
-  return { account, transport, mailbox, config, from, aliases, domains };
+  return { account, transport, mailbox, inbox, config, from, aliases, domains };
 }
 
 /** Applies another configuration of the same user. Connections and state stay. */
@@ -98,12 +109,15 @@ export function changeAccountTransport(
   sender: AccountTransport,
   config: AccountConfig,
 ): { readonly sender: AccountTransport; readonly isChanged: boolean } {
-  const { account, transport, mailbox, config: former } = sender;
+  const { account, transport, mailbox, inbox, config: former } = sender;
   const { credentials, from, aliases, domains } = config;
   const hasOtherLogin = credentials !== null && transport.replaceCredentials(credentials);
   account.changeAllowance(toAllowance(config));
   const isChanged = hasOtherLogin || !isDeepStrictEqual(settingsOf(config), settingsOf(former));
-  return { sender: { account, transport, mailbox, config, from, aliases, domains }, isChanged };
+  return {
+    sender: { account, transport, mailbox, inbox, config, from, aliases, domains },
+    isChanged,
+  };
 }
 
 function toMailboxUse(config: MailboxConfig | undefined, mailbox: Mailbox | null): MailboxUse {

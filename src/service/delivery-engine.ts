@@ -1,3 +1,4 @@
+import { createInboundParser, type InboundParser } from '../adapters/imap/inbound/inbound-parser.ts';
 import type { ImapDeadlines } from '../adapters/imap/session.ts';
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../config/account-config.ts';
@@ -6,19 +7,16 @@ import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { type Accounts, createAccounts } from '../core/accounts/accounts.ts';
 import { ABSENT_AFTER_MS } from '../core/accounts/connection-shares.ts';
 import type { DeliveryChanges } from '../core/delivery-changes.ts';
-import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.ts';
-import type { LookupRules } from '../core/dispatch/lookup-rules.ts';
 import type { RetryPolicy } from '../core/dispatch/retry-policy.ts';
 import { watchWallClock } from '../core/dispatch/wall-clock.ts';
 import type { Events } from '../core/events.ts';
-import { createMailboxLease } from '../core/mailbox/mailbox-lease.ts';
+import type { MailHandler } from '../core/inbound/mail-handler.ts';
 import { createMailboxes, type Mailboxes } from '../core/mailbox/mailboxes.ts';
 import type { Backend } from '../core/ports/backend.ts';
-import { createReconciler, type Reconciler } from '../core/reconcile/reconciler.ts';
-import { createSentSearch } from '../core/reconcile/sent-search.ts';
 import { retryInBackground } from '../core/retry-until-available.ts';
 import { closeAccountTransport, prepareReplacement } from './account-replacement.ts';
 import { type AccountTransport, openAccountTransport } from './account-transport.ts';
+import { type AccountWorkers, type AccountWorkersDeps, startAccountWorkers } from './account-workers.ts';
 import type { Sandbox } from './sandbox.ts';
 
 export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' | 'sharedState'> {
@@ -26,6 +24,8 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
   readonly events: Events;
   readonly changes: DeliveryChanges;
   readonly noticesOf: AccountNotices;
+  /** Null: INBOUND is off. */
+  readonly mailHandler: MailHandler | null;
   readonly ca: string | null;
   readonly backoffScale: number;
   readonly deadlines: Deadlines | undefined;
@@ -65,10 +65,11 @@ export interface AccountChanges {
 }
 
 export async function openDeliveryEngine(options: DeliveryEngineOptions): Promise<DeliveryEngine> {
-  const { config, queue, store, sharedState, events, changes, backoffScale, deadlines } = options;
+  const { config, queue, store, sharedState, backoffScale, deadlines, mailHandler } = options;
   const { absentAfterMs = ABSENT_AFTER_MS } = options;
   const { connections, connectionsHere: workers } = config.smtp;
-  const open = (account: AccountConfig) => openConfiguredAccount(account, options);
+  const inboundParser = mailHandler && createInboundParser();
+  const open = (account: AccountConfig) => openConfiguredAccount(account, inboundParser, options);
   let senders: readonly AccountTransport[] = await Promise.all(config.accounts.map(open));
   let sandbox: Sandbox | null = null;
   const accounts = createAccounts({
@@ -79,41 +80,38 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     store,
   });
   const mailboxes = createMailboxes(senders);
-  const policy = toRetryPolicy(config, backoffScale);
-  const { reconcile: isOn, reconcileForMs } = config.mailbox;
-  const lookups: LookupRules = {
-    isPossible: (user) => isOn && mailboxes.canLook(user),
-    now: sharedState.now,
-    forMs: reconcileForMs,
+  const { reconcile: isReconciling, reconcileForMs } = config.mailbox;
+  const deps: AccountWorkersDeps = {
+    ...options,
+    policy: toRetryPolicy(config, backoffScale),
+    lookups: {
+      isPossible: (user) => isReconciling && mailboxes.canLook(user),
+      refusalOf: (user) => (isReconciling ? mailboxes.refusalOf(user) : null),
+      now: sharedState.now,
+      forMs: reconcileForMs,
+    },
+    accounts,
+    mailboxes,
+    workers,
+    isReconciling,
+    absentAfterMs,
   };
-  const dispatchers = new Map<string, Dispatcher>();
-  const reconcilers = new Map<string, Reconciler>();
+  const workersByUser = new Map<string, AccountWorkers>();
   /** Removed accounts whose last attempts have not ended, and when they are closed. */
   const removals = new Map<AccountTransport, Promise<void>>();
   const wallClock = watchWallClock({ queue, store });
   let isDraining = false;
 
-  function startSender({ account, transport }: AccountTransport): void {
-    if (isDraining) return;
-    const { user } = account;
-    const shared = { queue, store, events, changes, policy, lookups };
-    const dispatcher = createDispatcher({ ...shared, accounts, workers, account, transport });
-    const search = createSentSearch({ user, isOn, mailboxes, backoffScale });
-    const lease = createMailboxLease({ user, sharedState, absentAfterMs });
-    const reconciler = createReconciler({ ...shared, user, search, lease });
-    dispatchers.set(user, dispatcher);
-    reconcilers.set(user, reconciler);
-    dispatcher.start();
-    reconciler.start();
+  function startSender(sender: AccountTransport): void {
+    if (!isDraining) workersByUser.set(sender.account.user, startAccountWorkers(sender, deps));
   }
 
   /** Ends the attempts of a removed account, then closes it. */
   async function remove(sender: AccountTransport): Promise<void> {
     const { user } = sender.account;
-    const [dispatcher, reconciler] = [dispatchers.get(user), reconcilers.get(user)];
-    dispatchers.delete(user);
-    reconcilers.delete(user);
-    await Promise.all([dispatcher?.drain(), reconciler?.drain()]);
+    const removed = workersByUser.get(user);
+    workersByUser.delete(user);
+    await removed?.drain();
     await closeAccountTransport(sender);
   }
 
@@ -130,8 +128,9 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     await Promise.all([...removals].flatMap(([{ account }, end]) => (users.has(account.user) ? [end] : [])));
   }
 
-  /** Sends what waits for the former login or limits of an account. */
-  function retryWaiting({ account }: AccountTransport): void {
+  /** Uses the other login of an account, and sends what waits for the former one or its limits. */
+  function applyChange({ account }: AccountTransport): void {
+    workersByUser.get(account.user)?.reconnectInbox();
     retryInBackground(async () => {
       await account.probeAfterChange();
       await accounts.requeue(account.user);
@@ -141,7 +140,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
   return {
     accounts,
     mailboxes,
-    isSending: () => [...dispatchers.values()].some((dispatcher) => dispatcher.isBusy()),
+    isSending: () => [...workersByUser.values()].some(({ isBusy }) => isBusy()),
     async start() {
       await Promise.all(senders.map(({ account }) => account.join()));
       senders.forEach(startSender);
@@ -164,20 +163,20 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
         mailboxes.replace(senders);
         removed.forEach(startRemoval);
         added.forEach(startSender);
-        changed.forEach(retryWaiting);
+        changed.forEach(applyChange);
         return { added: usersOf(added), removed: usersOf(removed), changed: usersOf(changed) };
       };
     },
     async drain() {
       isDraining = true;
       wallClock.stop();
-      await Promise.all([
-        ...[...dispatchers.values(), ...reconcilers.values()].map((each) => each.drain()),
-        ...removals.values(),
-      ]);
+      await Promise.all([...[...workersByUser.values()].map((each) => each.drain()), ...removals.values()]);
     },
     async close() {
-      await Promise.all([...senders, ...removals.keys()].map(closeAccountTransport));
+      await Promise.all([
+        ...[...senders, ...removals.keys()].map(closeAccountTransport),
+        inboundParser?.close(),
+      ]);
       await sandbox?.close();
     },
   };
@@ -185,10 +184,11 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 
 function openConfiguredAccount(
   account: AccountConfig,
+  inboundParser: InboundParser | null,
   options: DeliveryEngineOptions,
 ): Promise<AccountTransport> {
   const { config, queue: _queue, store: _store, changes: _changes, ...common } = options;
-  return openAccountTransport(account, { ...config.smtp, mailbox: config.mailbox, ...common });
+  return openAccountTransport(account, { ...config.smtp, mailbox: config.mailbox, inboundParser, ...common });
 }
 
 function usersOf(senders: readonly AccountTransport[]): string[] {

@@ -16,6 +16,8 @@ import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
 import { createGmailVolume } from '../core/gmail-volume.ts';
+import { createInboundRecorder, type InboundRecorderDeps } from '../core/inbound/inbound-recorder.ts';
+import { createMailHandler, type MailHandler } from '../core/inbound/mail-handler.ts';
 import { startSentIndexWriter } from '../core/inbound/sent-index-writer.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
@@ -108,6 +110,10 @@ export async function openParts({
     events,
     changes,
     noticesOf: webhooks.notices.ofAccount,
+    mailHandler:
+      config.mailbox.inbound === 'off'
+        ? null
+        : createInboundHandler(backend, { changes, suppressions, events }),
     ca,
     backoffScale,
     deadlines,
@@ -260,6 +266,15 @@ async function openQueueBackup(
 ): Promise<BackupSocket | null> {
   if (url.kind !== 'sqlite' || !copyTo) return null;
   return openBackupSocket({ file: url.file, copyTo, logger });
+}
+
+/** Returns what records the bounces and the replies in the inboxes. */
+function createInboundHandler(
+  { store, sentIndex }: Backend,
+  deps: Pick<InboundRecorderDeps, 'changes' | 'suppressions' | 'events'>,
+): MailHandler {
+  const recorder = createInboundRecorder({ store, sentIndex, ...deps });
+  return createMailHandler({ store, sentIndex, recorder });
 }
 
 async function openConfiguredTemplates({ templatesDir }: Config, logger: Logger) {

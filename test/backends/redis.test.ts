@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
 import { KEYS } from '../../src/adapters/redis/keys.ts';
 import { ROW_BYTES } from '../../src/adapters/redis/store/search-rows.ts';
-import { advance, type Delivery } from '../../src/core/delivery/delivery.ts';
+import { advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
 import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { ALL_MESSAGES } from '../../src/core/messages.ts';
@@ -22,7 +22,7 @@ import { listContract } from './list-contract.ts';
 import { multiInstanceContract } from './multi-instance-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { rateCounterContract } from './rate-counter-contract.ts';
-import { NOON, statsContract } from './stats-contract.ts';
+import { become, NOON, statsContract } from './stats-contract.ts';
 import { suppressionContract } from './suppression-contract.ts';
 import {
   durableUsageContract,
@@ -157,6 +157,25 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     const second = await next();
     await vi.waitFor(async () => expect(await second.client.exists(KEYS.areCounted)).toBe(1), SOON);
     expect((await second.store.stats(null, NOON)).byHour.at(-1)).toMatchObject({ failed: 1 });
+    await Promise.all([first.close(), second.close()]);
+  });
+
+  test('counts a delivery once that is found in Sent Mail, also when all are counted', async () => {
+    const next = await newDatabase();
+    const first = await next();
+    const delivery = aDelivery();
+    await first.store.insert(delivery);
+    const sending = await become(first.store, delivery, 'sending');
+    const uncertain = await become(first.store, sending, 'uncertain', { finishedAt: NOON });
+    const searched = amend(uncertain, {});
+    await first.store.update(uncertain, searched);
+    await become(first.store, searched, 'sent', { finishedAt: NOON });
+    const counted = (await first.store.stats(null, NOON)).byHour.at(-1);
+    await first.client.del(KEYS.areCounted);
+    const second = await next();
+    await vi.waitFor(async () => expect(await second.client.exists(KEYS.areCounted)).toBe(1), SOON);
+    expect((await second.store.stats(null, NOON)).byHour.at(-1)).toEqual(counted);
+    expect(counted).toMatchObject({ sent: 1, failed: 1 });
     await Promise.all([first.close(), second.close()]);
   });
 

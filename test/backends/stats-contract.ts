@@ -214,9 +214,9 @@ const STEPS: Readonly<Partial<Record<Status, readonly Status[]>>> = {
   scheduled: ['queued', 'canceled'],
   queued: ['sending', 'deferred', 'expired'],
   sending: ['sent', 'partially_sent', 'deferred', 'failed', 'uncertain'],
-  deferred: ['queued', 'failed'],
+  deferred: ['queued', 'failed', 'sent'],
   failed: ['queued'],
-  uncertain: ['queued'],
+  uncertain: ['queued', 'sent', 'partially_sent'],
   expired: ['queued'],
 };
 

@@ -104,6 +104,20 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     expect(failures).toBe(-1);
   });
 
+  test('is closed without waiting for a mail that is being handled', async () => {
+    await using gmail = await startSimulator();
+    const started = Promise.withResolvers<void>();
+    const onMail = () => {
+      started.resolve();
+      return new Promise<void>(() => {});
+    };
+    await using inbox = watchSimulator(gmail, { onMail });
+    await waitForIdle(gmail);
+    gmail.imap.deliver(report(1));
+    await started.promise;
+    expect(inbox.mails).toEqual([]);
+  });
+
   test('reads recent mail again once UIDVALIDITY has changed, and skips what it has handled', async () => {
     await using gmail = await startSimulator();
     await using inbox = watchSimulator(gmail);

@@ -24,7 +24,6 @@ describe.concurrent('GET /accounts', () => {
   test.each([
     ['ready', 'by default, with IMAP_URL', {}, { status: 'ready', code: null }],
     ['off', 'if RECONCILE and INBOUND are off', { RECONCILE: 'off' }, { status: 'off', code: null }],
-    ['ready', 'if INBOUND is on', { RECONCILE: 'off', INBOUND: 'bounces' }, { status: 'ready', code: null }],
     ['off', 'without a server', { IMAP_URL: '' }, { status: 'off', code: 'no_mailbox' }],
     [
       'off',

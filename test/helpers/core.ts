@@ -147,6 +147,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const mailboxes = createMailboxes(members);
   const lookups: LookupRules = {
     isPossible: mailboxes.canLook,
+    refusalOf: mailboxes.refusalOf,
     now: sharedState.now,
     forMs: setup.lookForMs ?? 600_000,
   };

@@ -47,6 +47,23 @@ describe('the lease of a mailbox', () => {
     await other.release();
   });
 
+  test('is lost once its heartbeat is missing for too long; an aborted wait ends', async () => {
+    const { one, other } = startInstances();
+    const lost: string[] = [];
+    await one.acquire();
+    void one.waitUntilLost(never).then(() => lost.push('one'));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(lost).toEqual([]);
+    vi.setSystemTime(Date.now() + ABSENT_AFTER_MS);
+    await vi.waitFor(() => expect(lost).toEqual(['one']));
+    await other.acquire();
+    const stop = new AbortController();
+    void other.waitUntilLost(stop.signal).then(() => lost.push('other'));
+    stop.abort();
+    await vi.waitFor(() => expect(lost).toEqual(['one', 'other']));
+    await other.release();
+  });
+
   test('is waited for only while another instance holds it', async () => {
     const { one, other } = startInstances();
     await one.waitUntilFree(never);

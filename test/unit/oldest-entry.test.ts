@@ -1,3 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createOldestEntry } from '../../src/core/oldest-entry.ts';
@@ -33,4 +36,21 @@ test('the oldest entry is found quickly, however many were deleted before it', (
   expect(map.size).toBe(100_000);
   // A new iterator for each takes 3 seconds.
   expect(tookMs).toBeLessThan(1000);
+});
+
+test('deleted entries are freed while the oldest entry stays', async () => {
+  const map = new Map<number, object>([[0, {}]]);
+  const oldest = createOldestEntry(map);
+  const values = Array.from({ length: 10_000 }, (_, n) => {
+    const value = {};
+    map.set(n + 1, value);
+    expect(oldest()?.[0]).toBe(0);
+    if (n >= 10) map.delete(n - 9);
+    return new WeakRef(value);
+  });
+  await nextTurn();
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  const retained = values.filter((value) => value.deref() !== undefined).length;
+  expect(retained).toBeLessThan(200);
 });

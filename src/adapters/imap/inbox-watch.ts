@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ImapFlow } from 'imapflow';
-import type { InboundMail } from '../../core/inbound/inbound-mail.ts';
 import {
   createInboxPosition,
   type InboxPosition,
@@ -13,33 +12,31 @@ import {
   searchDueAt,
   searchSince,
 } from '../../core/inbound/inbox-position.ts';
-import type { MailboxFault } from '../../core/ports/mailbox.ts';
+import type { InboxHandlers, InboxWatch } from '../../core/ports/inbox.ts';
+import { isUnavailable } from '../../core/retry-until-available.ts';
 import { MINUTE, SECOND } from '../../core/time.ts';
 import { toMailboxFault } from './imap-errors.ts';
 import { type InboxReaderOptions, type ReadMail, readMails, within } from './inbox-reader.ts';
-import { IMAP_DEADLINES, type ImapSession, openSession, type SessionOptions } from './session.ts';
+import {
+  IMAP_DEADLINES,
+  type ImapDeadlines,
+  type ImapSession,
+  openSession,
+  type SessionOptions,
+} from './session.ts';
 
-export interface InboxWatchOptions
-  extends Pick<SessionOptions, 'user' | 'login' | 'server'>,
-    Omit<InboxReaderOptions, 'commandMs'> {
-  readonly ca: string | null;
-  /** Reads the position that was stored last. Null: the inbox was never read. */
-  readonly loadPosition: () => Promise<InboxPosition | null>;
-  readonly savePosition: (position: InboxPosition) => Promise<void>;
-  /**
-   * Handles a report or a reply; `receivedAt` is in epoch ms. A mail is passed again if this rejects,
-   * or after a crash: handling it twice must change nothing. A rejection ends the connection, so
-   * this must wait for a backend that is away; so must both functions above.
-   */
-  readonly onMail: (mail: InboundMail, receivedAt: number) => Promise<void>;
-  /** Called when the inbox cannot be read, and with null when it can again. */
-  readonly onFault: (fault: MailboxFault | null) => void;
+export interface InboxOptions
+  extends Pick<SessionOptions, 'user' | 'login' | 'server' | 'ca'>,
+    Pick<InboxReaderOptions, 'parser' | 'replies'> {
+  readonly deadlines?: ImapDeadlines | undefined;
+  /** Multiplies the waits before connections: 1, or less in tests. */
+  readonly backoffScale?: number;
   /** Time limits, in ms. Tests shorten them. */
-  readonly times?: InboxWatchTimes;
+  readonly times?: Partial<InboxWatchTimes>;
 }
 
 export interface InboxWatchTimes {
-  /** Renewal of IDLE. Servers may end it after 30 min (RFC 2177), and Gmail does sooner. */
+  /** Renewal of IDLE. Servers may end it after 30 min, and Gmail does after 10. */
   readonly renewMs: number;
   /** Limit of one command. */
   readonly commandMs: number;
@@ -61,8 +58,6 @@ const TIMES: InboxWatchTimes = {
   refusedMs: 15 * MINUTE,
 };
 
-/** Mails of a sweep after which the position is stored: an interrupted sweep goes on there. */
-const SAVE_EVERY = 500;
 /** The search of all mail reads the newest. */
 const MAX_SEARCHED = 5000;
 
@@ -70,36 +65,39 @@ const MAX_SEARCHED = 5000;
  * Follows the inbox of an account with one connection, until it is closed: reads what has come since
  * the stored position, then waits for mail (IDLE). Opens mailboxes read-only (EXAMINE).
  */
-export function watchInbox({ times = TIMES, ...options }: InboxWatchOptions): { close(): Promise<void> } {
+export function watchInbox(options: InboxOptions, handlers: InboxHandlers): InboxWatch {
+  const times = { ...scaleWaits(TIMES, options.backoffScale), ...options.times };
   const { commandMs } = times;
-  const reading = { ...options, commandMs };
+  const { parser, replies } = options;
+  const reading = { parser, replies, onUnreadable: handlers.onUnreadable, commandMs };
   const closing = new AbortController();
   const { signal } = closing;
+  const closed = rejectionOf(signal);
   let failures = 0;
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
-      const wait = await follow().then(
-        () => times.reconnectMs,
-        (error) => backOff(toMailboxFault(error)),
-      );
+      // A command or a parser can take long to end: the close of the watch does not wait for it.
+      const wait = await Promise.race([follow(), closed]).then(() => times.reconnectMs, backOff);
       await delay(wait, undefined, { signal }).catch(() => {});
     }
   }
 
   /** Returns the wait before the next connection, in ms. */
-  function backOff(fault: MailboxFault): number {
+  function backOff(error: unknown): number {
     if (signal.aborted) return 0;
-    options.onFault(fault);
-    if (fault.isRefusal) return times.refusedMs;
     const wait = Math.min(times.maxBackoffMs, times.reconnectMs * 3 ** failures);
     failures += 1;
-    return wait;
+    // The mailbox is not at fault: its mail could not be recorded.
+    if (isUnavailable(error)) return wait;
+    const fault = toMailboxFault(error);
+    handlers.onFault(fault);
+    return fault.isRefusal ? times.refusedMs : wait;
   }
 
   /** Uses one connection until it ends, or its token is about to. */
   async function follow(): Promise<void> {
-    const deadlines = { ...IMAP_DEADLINES, idleMs: 2 * times.renewMs };
+    const deadlines = { ...(options.deadlines ?? IMAP_DEADLINES), idleMs: 2 * times.renewMs };
     const session = await openSession(
       { ...options, deadlines },
       AbortSignal.any([signal, AbortSignal.timeout(deadlines.lookMs)]),
@@ -108,12 +106,12 @@ export function watchInbox({ times = TIMES, ...options }: InboxWatchOptions): { 
     signal.addEventListener('abort', close, { once: true });
     const news = listenForNews(session.client);
     try {
-      let position = await options.loadPosition();
+      let position = await handlers.loadPosition();
       while (session.isUsable() && !signal.aborted) {
         news.clear();
         position = await sweep(session.client, position);
         failures = 0;
-        options.onFault(null);
+        handlers.onFault(null);
         if (Date.now() >= searchDueAt(position)) position = await searchAll(session.client, position);
         else if (!news.isThere()) await idle(session, news.arrival(), searchDueAt(position));
       }
@@ -134,16 +132,13 @@ export function watchInbox({ times = TIMES, ...options }: InboxWatchOptions): { 
       const first = plan.kind === 'uids' ? plan.first : 1;
       // `n:*` includes the last mail even if its UID is smaller.
       const uids = (await search(commandMs, client, query)).filter((uid) => uid >= first);
-      let count = 0;
       for await (const read of readMails(client, uids, reading)) {
         position = await handle(position, read);
         if (plan.kind === 'uids') position = noteRead(position, read.uid);
-        count += 1;
-        if (count % SAVE_EVERY === 0) await options.savePosition(position);
       }
     }
     position = noteSwept(position, state, Date.now());
-    await options.savePosition(position);
+    await handlers.savePosition(position);
     return position;
   }
 
@@ -159,16 +154,16 @@ export function watchInbox({ times = TIMES, ...options }: InboxWatchOptions): { 
     for await (const read of readMails(client, uids.slice(-MAX_SEARCHED), reading))
       position = await handle(position, read);
     position = noteSearched(position, startedAt);
-    await options.savePosition(position);
+    await handlers.savePosition(position);
     return position;
   }
 
   async function handle(position: InboxPosition, { mail, receivedAt }: ReadMail): Promise<InboxPosition> {
     signal.throwIfAborted();
     if (mail === null || isHandled(position, mail.mailId)) return position;
-    await options.onMail(mail, receivedAt);
+    await handlers.onMail(mail, receivedAt);
     const handled = noteHandled(position, mail.mailId);
-    await options.savePosition(handled);
+    await handlers.savePosition(handled);
     return handled;
   }
 
@@ -200,6 +195,18 @@ export function watchInbox({ times = TIMES, ...options }: InboxWatchOptions): { 
   };
 }
 
+function scaleWaits(
+  { reconnectMs, maxBackoffMs, refusedMs, ...times }: InboxWatchTimes,
+  scale = 1,
+): InboxWatchTimes {
+  return {
+    ...times,
+    reconnectMs: reconnectMs * scale,
+    maxBackoffMs: maxBackoffMs * scale,
+    refusedMs: refusedMs * scale,
+  };
+}
+
 async function openReadOnly(
   commandMs: number,
   client: ImapFlow,
@@ -228,6 +235,14 @@ interface News {
   isThere(): boolean;
   /** Resolves when new mail is announced, or the connection ends. */
   arrival(): Promise<void>;
+}
+
+/** Returns a promise that rejects once the signal is aborted. */
+function rejectionOf(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
+  signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  return promise;
 }
 
 /** Servers announce new mail in the middle of any command. */

@@ -10,13 +10,14 @@ import type { Delivery } from './delivery.ts';
  */
 export function encodeRecord(delivery: Delivery): string {
   const { trace, lookup, followUps } = delivery;
-  // Few messages have these: the record of any other has no field for them.
-  const rare = {
+  // Few messages have a trace, a lookup or follow-ups: the record of any other lacks these fields.
+  return JSON.stringify({
+    ...delivery,
     trace: trace ?? undefined,
     lookup: lookup ?? undefined,
     followUps: followUps.length > 0 ? followUps : undefined,
-  };
-  return JSON.stringify({ ...delivery, ...rare, content: null });
+    content: null,
+  });
 }
 
 /** Whether two deliveries have the same record, in whatever order its fields are. */

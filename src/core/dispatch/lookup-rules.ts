@@ -1,6 +1,7 @@
 import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../delivery/delivery.ts';
 import type { Lookup } from '../delivery/lookup.ts';
 import type { Outcome } from '../delivery/outcome.ts';
+import type { ErrorCode } from '../errors.ts';
 import { MINUTE, SECOND } from '../time.ts';
 
 /** When Sent Mail is searched after the end of an attempt, in ms. */
@@ -17,6 +18,8 @@ const LOOKS_AT_MS: readonly number[] = [
 export interface LookupRules {
   /** Whether Sent Mail of the account can be searched, as far as this instance knows. */
   isPossible(account: string): boolean;
+  /** Why the mailbox of the account refused the last login. Null: it did not, or is not searched. */
+  refusalOf(account: string): ErrorCode | null;
   /** Epoch ms by the shared clock. */
   now(): number;
   /** How long Sent Mail is searched after an attempt, in ms (RECONCILE_FOR). */
@@ -79,6 +82,14 @@ function provesAcceptance(
   if (!possibleDuplicate && lookup === null) return true;
   if (lookup?.account === account) return unknown.every((email) => lookup.recipients.includes(email));
   return lookup !== null && attempts.slice(0, -1).every((earlier) => earlier.account !== account);
+}
+
+/** Returns an outcome whose failure has the result of the search of Sent Mail in its detail. */
+export function withSearchOf(outcome: Outcome, sentence: string): Outcome {
+  const { fault } = outcome;
+  return fault === null
+    ? outcome
+    : { ...outcome, fault: { ...fault, error: withSearch(fault.error, sentence) } };
 }
 
 /** Returns the error with the result of the search of Sent Mail in its detail. */

@@ -13,7 +13,14 @@ import type { Outcome } from '../delivery/outcome.ts';
 import type { DeliveryChanges } from '../delivery-changes.ts';
 import { ERRORS } from '../errors.ts';
 import type { DeliveryChange } from '../ports/delivery-store.ts';
-import { errorOf, type LookupRules, lookupAfter, waitForLook, withSearch } from './lookup-rules.ts';
+import {
+  errorOf,
+  type LookupRules,
+  lookupAfter,
+  waitForLook,
+  withSearch,
+  withSearchOf,
+} from './lookup-rules.ts';
 import { decideAfterAttempt, type RetryDecision, type RetryPolicy } from './retry-policy.ts';
 
 export interface StepDeps {
@@ -69,9 +76,14 @@ export function stepAfter(
   }
   const attempts = [...earlier, attempt];
   const waitMs = outcome.fault?.noSession ? pauseMs : null;
-  const decision = decideAfterAttempt({ ...sending, attempts }, outcome, deps.policy, waitMs);
   const lookup = lookupAfter(sending, attempt, outcome, deps.lookups);
   const isUnknown = outcome.fault?.certain === false;
+  const refusal = isUnknown && lookup !== null ? deps.lookups.refusalOf(lookup.account) : null;
+  const known =
+    refusal === null
+      ? outcome
+      : withSearchOf(outcome, `Sent Mail could not be searched: ${ERRORS[refusal].title}.`);
+  const decision = decideAfterAttempt({ ...sending, attempts }, known, deps.policy, waitMs);
   if (isUnknown && lookup !== null && deps.lookups.isPossible(lookup.account)) {
     const { recipients } = decision;
     const retriedForMs = sending.retriedForMs + tookMs;

@@ -21,6 +21,8 @@ export interface MailboxLease {
   acquire(): Promise<boolean>;
   /** Resolves when no other instance is known to hold the lease, or the signal is aborted. */
   waitUntilFree(signal: AbortSignal): Promise<void>;
+  /** Resolves when this instance does not hold the lease any more, or the signal is aborted. */
+  waitUntilLost(signal: AbortSignal): Promise<void>;
   /** Gives the lease back. */
   release(): Promise<void>;
 }
@@ -42,11 +44,18 @@ interface LeaseState {
 
 export function createMailboxLease({ user, sharedState, absentAfterMs }: MailboxLeaseOptions): MailboxLease {
   if (!sharedState.shared)
-    return { acquire: async () => true, waitUntilFree: async () => {}, release: async () => {} };
+    return {
+      acquire: async () => true,
+      waitUntilFree: async () => {},
+      waitUntilLost: untilAborted,
+      release: async () => {},
+    };
   const { now } = sharedState;
   const instance = randomUUID();
   let value: SharedValue<LeaseState> | null = null;
   let timer: NodeJS.Timeout | undefined;
+
+  const recheckMs = Math.min(MAX_RECHECK_MS, absentAfterMs / HEARTBEATS);
 
   function isHeldElsewhere({ holder, expiresAt }: LeaseState): boolean {
     return holder !== null && holder !== instance && expiresAt > now();
@@ -78,10 +87,14 @@ export function createMailboxLease({ user, sharedState, absentAfterMs }: Mailbox
     acquire,
     async waitUntilFree(signal) {
       while (!signal.aborted && value !== null && isHeldElsewhere(value.value)) {
-        const waitMs = Math.min(MAX_RECHECK_MS, absentAfterMs / HEARTBEATS);
-        await delay(waitMs, undefined, { signal }).catch(() => {});
+        await delay(recheckMs, undefined, { signal }).catch(() => {});
         await value.read().catch(() => {});
       }
+    },
+    async waitUntilLost(signal) {
+      // Without a backend, the heartbeat is missing: another instance takes the lease over.
+      const isHeld = () => value?.value.holder === instance && value.value.expiresAt > now();
+      while (!signal.aborted && isHeld()) await delay(recheckMs, undefined, { signal }).catch(() => {});
     },
     async release() {
       stopBeating();
@@ -91,4 +104,9 @@ export function createMailboxLease({ user, sharedState, absentAfterMs }: Mailbox
       });
     },
   };
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

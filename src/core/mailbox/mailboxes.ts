@@ -1,5 +1,6 @@
 import type { Account } from '../accounts/account.ts';
 import type { MailboxStatus } from '../accounts/mailbox-status.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Mailbox } from '../ports/mailbox.ts';
 import { retryInBackground } from '../retry-until-available.ts';
 
@@ -15,6 +16,8 @@ export interface Mailboxes {
   get(user: string): Mailbox | null;
   /** Whether a look can succeed, as far as this instance knows. */
   canLook(user: string): boolean;
+  /** Why the last login was refused, as far as this instance knows. Null: it was not. */
+  refusalOf(user: string): ErrorCode | null;
   /** As far as this instance knows. Of an account that is removed: `off`. */
   status(user: string): MailboxStatus;
   /** Replaces the accounts. */
@@ -23,10 +26,19 @@ export interface Mailboxes {
 
 export function createMailboxes(first: readonly MailboxOwner[]): Mailboxes {
   let owners = byUser(first);
+
+  function status(user: string): MailboxStatus {
+    return owners.get(user)?.account.status().mailbox ?? { status: 'off', code: 'no_mailbox' };
+  }
+
   return {
     get: (user) => owners.get(user)?.mailbox ?? null,
     canLook: (user) => owners.get(user)?.account.canLook() ?? false,
-    status: (user) => owners.get(user)?.account.status().mailbox ?? { status: 'off', code: 'no_mailbox' },
+    refusalOf(user) {
+      const mailbox = status(user);
+      return mailbox.status === 'refused' ? mailbox.code : null;
+    },
+    status,
     replace(next) {
       owners = byUser(next);
     },

@@ -1,5 +1,5 @@
-import { isSettled } from '../delivery/delivery.ts';
-import { channelOf, type Lookup, mailboxChannel } from '../delivery/lookup.ts';
+import { type Delivery, isSettled } from '../delivery/delivery.ts';
+import { channelOf, isLookedUp, type Lookup, mailboxChannel } from '../delivery/lookup.ts';
 import { type ChangeDeps, type ChangeMaker, createChangeMaker } from '../dispatch/make-change.ts';
 import { type QueueWorkers, startQueueWorkers, type Turn } from '../dispatch/queue-workers.ts';
 import type { StepDeps } from '../dispatch/steps.ts';
@@ -25,7 +25,10 @@ export interface ReconcilerDeps extends ChangeDeps, StepDeps {
  */
 export interface Reconciler {
   start(): void;
-  /** Takes no more deliveries, and aborts the search under way. Resolves when it has ended. */
+  /**
+   * Takes no more deliveries, and aborts the search under way. Resolves when it has ended. The lease
+   * is not given back: it has other uses.
+   */
   drain(): Promise<void>;
 }
 
@@ -48,8 +51,6 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     },
     async drain() {
       await workers?.drain();
-      // An instance that fails to give it back counts as gone once its heartbeat is missing.
-      await lease.release().catch(() => {});
     },
   };
 }
@@ -70,10 +71,21 @@ async function handle(
     return queue.retry(id, channel, 0, channelOf(delivery));
   }
   const beganAt = deps.lookups.now();
-  const result = await searchHere(delivery.messageId, lookup, stopping, deps);
+  const fault = deps.search.knownFault(lookup);
+  const result = fault
+    ? ({ kind: 'failed', fault } as const)
+    : await searchHere(delivery.messageId, lookup, stopping, deps);
   if (result === null || stopping.aborted) return requeueNow(id);
-  await make(stepAfterSearch(delivery, lookup, { beganAt, result }, deps));
-  events.emit('message.searched', delivery, result);
+  const searched = await store.get(id);
+  if (!isSameSearch(delivery, searched)) return requeueNow(id);
+  await make(stepAfterSearch(searched, searched.lookup, { beganAt, result }, deps));
+  // Thousands of messages may wait while the server fails.
+  if (fault === null) events.emit('message.searched', searched, result);
+}
+
+/** Whether a delivery still waits for the search that was begun, although clients asked for it again. */
+function isSameSearch(begun: Delivery, now: Delivery | null): now is Delivery & { readonly lookup: Lookup } {
+  return now?.status === begun.status && isLookedUp(now) && now.lookup?.attempt === begun.lookup?.attempt;
 }
 
 /** Returns null if another instance holds the mailbox. */
@@ -83,8 +95,6 @@ async function searchHere(
   stopping: AbortSignal,
   { search, lease }: ReconcilerDeps,
 ) {
-  const fault = search.refusal(lookup);
-  if (fault !== null) return { kind: 'failed', fault } as const;
   if (!(await lease.acquire())) return null;
   return search.find({ messageId, since: lookup.since }, stopping);
 }

@@ -1,7 +1,7 @@
 import { type Attempt, amend, type Delivery, pendingOf } from '../delivery/delivery.ts';
 import type { Lookup } from '../delivery/lookup.ts';
 import type { Outcome } from '../delivery/outcome.ts';
-import { errorOf, waitForLook, withSearch } from '../dispatch/lookup-rules.ts';
+import { errorOf, waitForLook, withSearch, withSearchOf } from '../dispatch/lookup-rules.ts';
 import { decideAfterAttempt, restate } from '../dispatch/retry-policy.ts';
 import { applyDecision, isExpired, type StepDeps } from '../dispatch/steps.ts';
 import type { DeliveryChange } from '../ports/delivery-store.ts';
@@ -74,8 +74,7 @@ function lookAgain(
 function decide(delivery: Delivery, lookup: Lookup, result: SentResult, deps: StepDeps): DeliveryChange {
   const { outcome } = lookup;
   const afterS = Math.round((deps.lookups.now() - lookup.endedAt) / SECOND);
-  const error = withSearch(errorOf(lookup), describe(result, ` within ${afterS} s after the attempt`));
-  const known = { ...outcome, fault: outcome.fault && { ...outcome.fault, error } };
+  const known = withSearchOf(outcome, describe(result, ` within ${afterS} s after the attempt`));
   const decision = decideAfterAttempt(delivery, known, deps.policy);
   return applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps);
 }

@@ -12,8 +12,11 @@ const FAILING_FOR_MS = 10 * SECOND;
  * at a time waits for it: the others fail at once, so that a dead server holds no message up.
  */
 export interface SentSearch {
-  /** Returns why a search would be in vain, as far as this instance knows. Null: it may work. */
-  refusal(lookup: Lookup): MailboxFault | null;
+  /**
+   * Returns why a search would be in vain, as far as this instance knows: it is not possible, or
+   * another one has just failed. Null: it may work.
+   */
+  knownFault(lookup: Lookup): MailboxFault | null;
   find(query: SentQuery, signal: AbortSignal): Promise<SentResult>;
 }
 
@@ -34,9 +37,10 @@ export function createSentSearch({ user, isOn, mailboxes, backoffScale }: SentSe
   }
 
   return {
-    refusal({ state }) {
+    knownFault({ state }) {
       if (!isOn) return refused('no_mailbox', 'RECONCILE is off');
       if (mailboxes.get(user) === null) return refused(mailboxes.status(user).code ?? 'no_mailbox');
+      if (failure && failure.until > performance.now()) return failure.fault;
       // A client that asks may know that the cause is gone.
       if (state === 'checking' || mailboxes.canLook(user)) return null;
       return refused(mailboxes.status(user).code ?? 'imap_login_refused');
@@ -44,7 +48,6 @@ export function createSentSearch({ user, isOn, mailboxes, backoffScale }: SentSe
     async find(query, signal) {
       const mailbox = mailboxes.get(user);
       if (mailbox === null) return { kind: 'failed', fault: refused('no_mailbox') };
-      if (failure && failure.until > performance.now()) return { kind: 'failed', fault: failure.fault };
       const result = await mailbox.findSent(query, signal);
       const isFailure = result.kind === 'failed' && !signal.aborted;
       failure = isFailure

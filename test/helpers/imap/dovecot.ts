@@ -36,6 +36,8 @@ export interface ImapDovecot extends Daemon {
   readonly sentName: string;
   /** Puts a mail into a folder, as a delivery agent does. */
   deliver(user: string, raw: string, options?: DeliveryOptions): Promise<void>;
+  /** Returns the flags of each mail in INBOX, without `\\Recent`. */
+  flagsOf(user: string): Promise<string[][]>;
   /** Ends the sessions of a user. */
   kick(user: string): Promise<void>;
   /** Gives the folder another UIDVALIDITY, and ends the sessions of the user. */
@@ -92,6 +94,11 @@ export async function startImapDovecot({
       await chown(join(path, 'tmp', name), OWNER.uid, OWNER.gid);
       await utimes(join(path, 'tmp', name), receivedAt / 1000, receivedAt / 1000);
       await rename(join(path, 'tmp', name), join(path, 'new', name));
+    },
+    async flagsOf(user) {
+      const { stdout } = await doveadm('-f', 'tab', 'fetch', '-u', user, 'flags', 'mailbox', 'INBOX', 'all');
+      const [_title, ...lines] = stdout.trimEnd().split('\n');
+      return lines.map((line) => line.split(' ').filter((flag) => flag !== '' && flag !== '\\Recent'));
     },
     kick,
     async changeUidValidity(user, folder) {

@@ -1,13 +1,11 @@
 import { createInboundParser } from '../../../src/adapters/imap/inbound/inbound-parser.ts';
-import {
-  type InboxWatchOptions,
-  type InboxWatchTimes,
-  watchInbox,
-} from '../../../src/adapters/imap/inbox-watch.ts';
+import { openInbox } from '../../../src/adapters/imap/inbox.ts';
+import type { InboxWatchTimes } from '../../../src/adapters/imap/inbox-watch.ts';
 import { createLoginProvider } from '../../../src/adapters/mail-server/login.ts';
 import { parseImapUrl } from '../../../src/config/mailbox-config.ts';
 import type { InboundMail } from '../../../src/core/inbound/inbound-mail.ts';
 import type { InboxPosition } from '../../../src/core/inbound/inbox-position.ts';
+import type { InboxHandlers } from '../../../src/core/ports/inbox.ts';
 import type { MailboxFault } from '../../../src/core/ports/mailbox.ts';
 import type { MailboxSetup } from './mailbox.ts';
 
@@ -16,7 +14,7 @@ export interface InboxSetup extends Omit<MailboxSetup, 'deadlines'> {
   readonly times?: Partial<InboxWatchTimes>;
   /** Where the position is stored. Give it to a second watch to go on. */
   readonly stored?: { position: InboxPosition | null };
-  readonly onMail?: InboxWatchOptions['onMail'];
+  readonly onMail?: InboxHandlers['onMail'];
 }
 
 export interface InboxUnderTest extends AsyncDisposable {
@@ -51,7 +49,7 @@ export function watchTestInbox({
   const parser = createInboundParser();
   const mails: InboundMail[] = [];
   const faults: (MailboxFault | null)[] = [];
-  const watch = watchInbox({
+  const inbox = openInbox({
     user,
     login: createLoginProvider(user, credentials, 2000),
     server: parseImapUrl(url),
@@ -59,6 +57,8 @@ export function watchTestInbox({
     parser,
     replies,
     times: { ...TIMES, ...times },
+  });
+  const watch = inbox.watch({
     onUnreadable() {},
     loadPosition: async () => stored.position,
     savePosition: async (position) => {

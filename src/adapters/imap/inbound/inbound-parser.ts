@@ -17,6 +17,7 @@ export interface InboundParser {
    * @param isCut Whether the mail has more bytes than these
    */
   parse(bytes: Uint8Array, isCut: boolean): Promise<InboundMail | null>;
+  /** Ends what is being read, which then rejects. */
   close(): Promise<void>;
 }
 
@@ -27,6 +28,7 @@ const MAX_TIME_MS = 15_000;
 
 /** @param maxTimeMs Maximum time for one mail, in ms */
 export function createInboundParser(maxTimeMs = MAX_TIME_MS): InboundParser {
+  const closing = new AbortController();
   let pool: Tinypool | undefined;
   let latest: Promise<unknown> = Promise.resolve();
 
@@ -38,18 +40,19 @@ export function createInboundParser(maxTimeMs = MAX_TIME_MS): InboundParser {
   }
 
   async function runNow<T>(task: InboundTask): Promise<T | null> {
+    closing.signal.throwIfAborted();
     pool ??= new Tinypool({
       filename: new URL(`./inbound-thread${extname(import.meta.url)}`, import.meta.url).href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: IDLE_MS,
     });
-    const signal = AbortSignal.timeout(maxTimeMs);
+    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(maxTimeMs)]);
     try {
       return await pool.run(task, { signal });
     } catch (error) {
       // The thread ends with the task.
-      if (signal.aborted) return null;
+      if (signal.aborted && !closing.signal.aborted) return null;
       throw error;
     }
   }
@@ -58,6 +61,7 @@ export function createInboundParser(maxTimeMs = MAX_TIME_MS): InboundParser {
     candidateOf: (bytes) => run<Candidate>({ kind: 'headers', bytes }),
     parse: (bytes, isCut) => run<InboundMail>({ kind: 'mail', bytes, isCut }),
     async close() {
+      closing.abort();
       await latest;
       await pool?.destroy();
     },

@@ -1,0 +1,100 @@
+import type { Delivery } from '../delivery/delivery.ts';
+import type { DeliveryStore } from '../ports/delivery-store.ts';
+import type { SentIndex } from '../ports/sent-index.ts';
+import {
+  decideInbound,
+  type IgnoredMail,
+  type IgnoreReason,
+  type InboundChange,
+  type ReferredMessage,
+} from './decide-inbound.ts';
+import type { InboundMail } from './inbound-mail.ts';
+import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
+
+/** Why a mail changed nothing. */
+export type MailReason = IgnoreReason | 'recorded_before' | 'unreadable';
+
+/** A mail, and what it says about a message. */
+export interface DecidedMail {
+  readonly kind: 'decided';
+  /** `msg_…` */
+  readonly id: string;
+  readonly decision: InboundChange;
+}
+
+/** Handles the reports and the replies in the inbox of an account. */
+export interface MailHandler {
+  /**
+   * Finds the message that a mail refers to, and decides what the mail changes.
+   *
+   * @param user The account that received it
+   * @param receivedAt In epoch ms
+   * @throws {AppError} `queue_unavailable`
+   */
+  decide(mail: InboundMail, user: string, receivedAt: number): Promise<DecidedMail | IgnoredMail>;
+  /**
+   * Records a mail. Recording it again changes nothing.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  record(mail: DecidedMail): Promise<Recorded>;
+}
+
+export interface MailHandlerDeps {
+  readonly store: Pick<DeliveryStore, 'get'>;
+  readonly sentIndex: Pick<SentIndex, 'find'>;
+  readonly recorder: InboundRecorder;
+}
+
+interface FoundMessage extends ReferredMessage {
+  /** `msg_…` */
+  readonly id: string;
+}
+
+export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDeps): MailHandler {
+  /** Returns the first message of ours that a mail refers to. */
+  async function findMessage({ candidates }: InboundMail, user: string): Promise<FoundMessage | null> {
+    for (const messageId of candidates) {
+      const id = idOf(messageId);
+      const delivery = await store.get(id);
+      const found = delivery ? toFound(delivery, messageId) : await findRemoved(id, messageId);
+      if (found) return { ...found, senders: [...found.senders, user] };
+    }
+    return null;
+  }
+
+  /** Returns a message that is no longer stored. */
+  async function findRemoved(id: string, messageId: string): Promise<FoundMessage | null> {
+    const mail = await sentIndex.find(id);
+    return mail && { id, messageId, recipients: mail.recipients, senders: [mail.account] };
+  }
+
+  return {
+    async decide(mail, user, receivedAt) {
+      const message = await findMessage(mail, user);
+      const decision = decideInbound(mail, message, receivedAt);
+      if (decision.kind === 'ignored') return decision;
+      // Only a known message is decided about.
+      const { id } = message as FoundMessage;
+      return { kind: 'decided', id, decision };
+    },
+    record: ({ id, decision }) => recorder.record(id, decision),
+  };
+}
+
+/** Messages of test keys have left for nowhere: no mail can follow them. */
+function toFound(delivery: Delivery, messageId: string): FoundMessage | null {
+  const { id, test, account, envelope, recipients } = delivery;
+  if (test || delivery.messageId !== messageId) return null;
+  return {
+    id,
+    messageId,
+    recipients: recipients.map(({ email }) => email),
+    senders: [envelope.from.email, account],
+  };
+}
+
+/** @param messageId In our form: `<msg_…@domain>` */
+function idOf(messageId: string): string {
+  return messageId.slice(1, messageId.indexOf('@'));
+}

@@ -1,0 +1,111 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Delivery } from '../delivery/delivery.ts';
+import type { Events } from '../events.ts';
+import type { SharedValue } from '../ports/shared-state.ts';
+import { isUnavailable } from '../retry-until-available.ts';
+import { SECOND } from '../time.ts';
+import type { Recorded } from './inbound-recorder.ts';
+import type { InboxPosition } from './inbox-position.ts';
+import type { DecidedMail, MailHandler } from './mail-handler.ts';
+
+/** What is stored of the inbox of an account: plain JSON. */
+export interface InboxState {
+  /** Null: it was never read. */
+  position: InboxPosition | null;
+  /** Mail about messages that have not settled. */
+  waiting: DecidedMail[];
+}
+
+/** Maximum number of mails that wait. Further ones are not read before there is room. */
+const MAX_WAITING = 200;
+/** Another instance can settle a message without notifying this one. */
+const RECHECK_MS = 10 * SECOND;
+
+/** Mail about messages that have not settled. It is stored with the position of its inbox. */
+export interface WaitingMails {
+  /**
+   * Records a mail, or stores it if its message has not settled. Mail about one message is recorded
+   * in its order. Waits while too many mails wait; rejects if the signal is aborted meanwhile.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  record(mail: DecidedMail, signal: AbortSignal): Promise<Recorded>;
+  /** Records mail as its messages settle, until the signal is aborted. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export interface WaitingMailsOptions {
+  readonly state: SharedValue<InboxState>;
+  readonly handler: Pick<MailHandler, 'record'>;
+  readonly events: Events;
+  /** Multiplies the interval of checks: 1, or less in tests. */
+  readonly backoffScale: number;
+}
+
+export function createWaitingMails({
+  state,
+  handler,
+  events,
+  backoffScale,
+}: WaitingMailsOptions): WaitingMails {
+  const recheckMs = RECHECK_MS * backoffScale;
+  let isNeeded = new AbortController();
+
+  /** Records what can be recorded. */
+  async function recordAll(signal: AbortSignal): Promise<void> {
+    const unsettled = new Set<string>();
+    for (const mail of [...state.value.waiting]) {
+      if (signal.aborted) return;
+      if (unsettled.has(mail.id)) continue;
+      if ((await handler.record(mail)) === 'later') {
+        unsettled.add(mail.id);
+        continue;
+      }
+      await state.change(({ waiting }) => {
+        const index = waiting.findIndex((each) => isSame(each, mail));
+        if (index !== -1) waiting.splice(index, 1);
+      });
+    }
+  }
+
+  function isWaitedFor(id: string): boolean {
+    return state.value.waiting.some((mail) => mail.id === id);
+  }
+
+  function onSettled({ id }: Delivery): void {
+    if (isWaitedFor(id)) isNeeded.abort();
+  }
+
+  async function add(mail: DecidedMail, signal: AbortSignal): Promise<void> {
+    while (state.value.waiting.length >= MAX_WAITING) await delay(recheckMs, undefined, { signal });
+    await state.change(({ waiting }) => {
+      if (!waiting.some((each) => isSame(each, mail))) waiting.push(mail);
+    });
+    // Its message may have settled before the mail was stored.
+    isNeeded.abort();
+  }
+
+  return {
+    async record(mail, signal) {
+      const recorded = isWaitedFor(mail.id) ? 'later' : await handler.record(mail);
+      if (recorded === 'later') await add(mail, signal);
+      return recorded;
+    },
+    async run(signal) {
+      events.on('message.settled', onSettled);
+      while (!signal.aborted) {
+        isNeeded = new AbortController();
+        await recordAll(signal).catch((error) => {
+          if (!isUnavailable(error)) events.emit('worker.failed', '', error);
+        });
+        const wakening = AbortSignal.any([signal, isNeeded.signal]);
+        await delay(recheckMs, undefined, { signal: wakening }).catch(() => {});
+      }
+      events.off('message.settled', onSettled);
+    },
+  };
+}
+
+function isSame(mail: DecidedMail, other: DecidedMail): boolean {
+  return mail.id === other.id && mail.decision.mailId === other.decision.mailId;
+}

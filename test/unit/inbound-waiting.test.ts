@@ -1,0 +1,126 @@
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { AppError } from '../../src/core/errors.ts';
+import { createEvents } from '../../src/core/events.ts';
+import type { DecidedMail } from '../../src/core/inbound/mail-handler.ts';
+import { createWaitingMails, type InboxState } from '../../src/core/inbound/waiting-mail.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+import { aBounce } from '../helpers/inbound.ts';
+
+const never = new AbortController().signal;
+
+function aMail(id: string): DecidedMail {
+  const { recipients, ...decision } = aBounce();
+  return {
+    kind: 'decided',
+    id,
+    decision: { ...decision, recipients: recipients.map((each) => ({ ...each, diagnostic: null })) },
+  };
+}
+
+/** @param isSettled Whether the message of a mail has settled */
+async function start(
+  stored: DecidedMail[],
+  isSettled: (mail: DecidedMail) => Promise<boolean>,
+  backoffScale = 1,
+) {
+  const state = await createMemorySharedState().open<InboxState>('inbox', () => ({
+    position: null,
+    waiting: stored,
+  }));
+  const events = createEvents();
+  const failures: unknown[] = [];
+  events.on('worker.failed', (_, error) => failures.push(error));
+  const recorded: string[] = [];
+  async function record(mail: DecidedMail) {
+    if (!(await isSettled(mail))) return 'later';
+    recorded.push(mail.decision.mailId);
+    return 'applied';
+  }
+  const mails = createWaitingMails({ state, handler: { record }, events, backoffScale });
+  const stop = new AbortController();
+  const running = mails.run(stop.signal);
+  onTestFinished(async () => {
+    stop.abort();
+    await running;
+  });
+  const waiting = () => state.value.waiting.map(({ id }) => id);
+  return { mails, events, waiting, failures, recorded };
+}
+
+test('a mail is recorded once its message settles, and others wait on', async () => {
+  const settled = new Set<string>();
+  const { mails, events, waiting } = await start([], async ({ id }) => settled.has(id));
+  for (const id of ['msg_1', 'msg_2']) await mails.record(aMail(id), never);
+  settled.add('msg_2');
+  events.emit('message.settled', aDelivery({ id: 'msg_2' }));
+  await vi.waitFor(() => expect(waiting()).toEqual(['msg_1']));
+});
+
+test('mail about one message is recorded in its order, although the message settles between', async () => {
+  let isSettled = false;
+  const { mails, waiting, recorded } = await start([], async () => isSettled);
+  const [first, second] = [aMail('msg_1'), aMail('msg_1')];
+  expect(await mails.record(first, never)).toBe('later');
+  isSettled = true;
+  expect(await mails.record(second, never)).toBe('later');
+  await vi.waitFor(() => expect(waiting()).toEqual([]));
+  expect(recorded).toEqual([first.decision.mailId, second.decision.mailId]);
+});
+
+test('a mail that is added twice waits once', async () => {
+  const { mails, waiting } = await start([], async () => false);
+  const mail = aMail('msg_1');
+  await mails.record(mail, never);
+  await mails.record({ ...mail }, never);
+  expect(waiting()).toEqual(['msg_1']);
+});
+
+test('a mail waits on while the backend is unavailable, and if recording it fails', async () => {
+  const errors = [new AppError('queue_unavailable'), new Error('a bug')];
+  const { waiting, failures } = await start(
+    [aMail('msg_1')],
+    async () => {
+      const error = errors.shift();
+      if (error) throw error;
+      return true;
+    },
+    0.002,
+  );
+  await vi.waitFor(() => expect(waiting()).toEqual([]));
+  expect(failures).toEqual([new Error('a bug')]);
+});
+
+test('beyond 200 mails, another one is stored once there is room', async () => {
+  let isSettled = false;
+  const stored = Array.from({ length: 200 }, (_, index) => aMail(`msg_${index}`));
+  const { mails, waiting } = await start(stored, async ({ id }) => isSettled && id === 'msg_0', 0.002);
+  const added = mails.record(aMail('msg_last'), never);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  expect(waiting()).toHaveLength(200);
+  isSettled = true;
+  await added;
+  expect(waiting().slice(-2)).toEqual(['msg_199', 'msg_last']);
+  await expect(mails.record(aMail('msg_more'), AbortSignal.abort())).rejects.toThrow();
+});
+
+test('many accounts cause no warning about listeners', async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error) => warnings.push(warning);
+  process.on('warning', note);
+  onTestFinished(() => void process.off('warning', note));
+  const { events } = await start([], async () => false);
+  const state = await createMemorySharedState().open<InboxState>('inbox', () => ({
+    position: null,
+    waiting: [],
+  }));
+  const stop = new AbortController();
+  const handler = { record: async () => 'later' as const };
+  const running = Array.from({ length: 20 }, () =>
+    createWaitingMails({ state, handler, events, backoffScale: 1 }).run(stop.signal),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  stop.abort();
+  await Promise.all(running);
+  expect(warnings).toEqual([]);
+});
