@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createMetrics, type MetricsOptions } from '../../src/adapters/metrics/metrics.ts';
 import { shareRuns } from '../../src/adapters/metrics/share-runs.ts';
 import type { SharedMetrics } from '../../src/adapters/metrics/state-metrics.ts';
+import { BOUNCE_CLASSES } from '../../src/core/delivery/follow-up.ts';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
@@ -288,6 +289,12 @@ describe('labels', () => {
       events.emit('message.settled', aDelivery({ ...patch, status: 'failed', error }));
       const attempt = { ...anAttempt, account: patch.account };
       events.emit('message.attempted', aDelivery(patch), attempt, aFailure(aFault(code)));
+      const mail = { kind: 'bounced', at: 1, from: `from-${i}@x.test`, mailId: `<${i}@x.test>` } as const;
+      events.emit('message.followed_up', aDelivery(patch), { ...mail, recipients: [`user-${i}@acme.com`] });
+      const { email, suppress: _, ...bounce } = aReported({ class: BOUNCE_CLASSES[i % 4] ?? 'soft' });
+      const sent = { id: 'msg_1', owner: patch.owner, account: patch.account, recipients: [email] };
+      const bounced = { email, bounce: { at: 1, unverified: false, ...bounce } };
+      events.emit('message.bounced_late', sent, [bounced]);
       events.emit('webhook.attempted', aNotice({ url: `https://${i}.test` }), { kind: 'gone' });
       metrics.countRequest({ method: `M${i}`, route: undefined, status: 404, durationMs: i });
     }

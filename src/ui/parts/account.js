@@ -70,7 +70,12 @@ export function accountCard(account, { tryNow, isTrying }) {
  */
 function renderMailbox({ status, code }) {
   if (status === 'off' && code === null) return nothing;
-  const label = { ready: 'can be read', off: 'cannot be read', refused: 'refused the login' }[status];
+  const isReachable = status === 'ready' && code === null;
+  const label = isReachable
+    ? 'can be read'
+    : status === 'ready'
+      ? 'cannot be reached for now'
+      : 'cannot be read';
   const about = code === null ? nothing : html`: <a href=${`problems/${code}`}><code>${code}</code></a>`;
   return html`<p class="hint">Mailbox ${label}${about}. Sending does not depend on it.</p>`;
 }

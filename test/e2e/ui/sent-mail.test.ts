@@ -39,4 +39,18 @@ describe.runIf(hasChromium)('an uncertain message on the page', { timeout: 60_00
     await page.getByRole('button', { name: 'Look in Sent Mail' }).click();
     await page.getByText(/Set the login of the account/).waitFor();
   });
+
+  test.each([
+    ['too-many-connections', 'Mailbox cannot be reached for now: imap_unavailable.'],
+    ['imap-off', 'Mailbox cannot be read: imap_disabled.'],
+  ] as const)('with the fault %s of its mailbox, the card of the account shows: %s', async (fault, text) => {
+    await using app = await startWithGmail({
+      imap: true,
+      env: { ON_UNCERTAIN: 'hold', RECONCILE_FOR: '6s' },
+    });
+    app.gmail.imap.setLoginFault(fault);
+    await app.service.send(LOST, { wait: 30 });
+    const { page } = await openUi(browser(), app.service.url);
+    await page.getByText(text).waitFor();
+  });
 });
