@@ -163,7 +163,7 @@ export interface paths {
          * Send up to 100 messages
          * @description Handles each message separately, as POST /send does. The results are in the order of the messages. Status 207 means that at least one message was refused; its result has the reason. The size limit of the body is that of one message. A batch counts as its messages towards the rate limit, dry runs included.
          *
-         *     `defaults` has the fields that all messages share, such as `template` or `attachments`, which are then sent and decoded once. If they are invalid, the whole batch is refused.
+         *     `defaults` has the fields that all messages share, such as `template` or `attachments`, which are then sent and decoded once. If they are invalid, the whole batch is refused. If a default does not fit a message, that message is refused, with a pointer into `/defaults`.
          *
          *     A repeated request with the same `Idempotency-Key` gets the same response, including refusals, unless every message was refused. To resend refused messages, use a new batch with a new key.
          */
@@ -271,7 +271,7 @@ export interface paths {
         put?: never;
         /**
          * Search Sent Mail for a message
-         * @description Searches Sent Mail of the account for an uncertain message, or for one that waits after an attempt whose outcome is unknown. If it is there, the message becomes `sent`, with `confirmed_by`. If not, `error` of the message says so, and nothing else changes: absence is no proof.
+         * @description Searches Sent Mail of the account for an uncertain message, or for one that waits after an attempt whose outcome is unknown. If it is there, the message becomes `sent`, with `confirmed_by`. If not, `error` of the message reports it, and nothing else changes: absence is no proof.
          */
         post: operations["reconcileMessage"];
         delete?: never;
@@ -1145,7 +1145,7 @@ export interface components {
             warnings: components["schemas"]["Warning"][];
             /** @description An attempt ended without a reply and was followed by another. */
             possible_duplicate: boolean;
-            /** @description What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did. */
+            /** @description What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if the reply proved it. */
             confirmed_by: "sent_mail" | null;
             /** @description Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail. */
             test: boolean;
@@ -1184,7 +1184,7 @@ export interface components {
             /** @example ada@example.com */
             email: string;
             /**
-             * @description `suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: a report says that the recipient did not get the message.
+             * @description `suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: according to a report, the recipient did not get the message.
              * @enum {string}
              */
             status: "pending" | "accepted" | "rejected" | "suppressed" | "bounced";
@@ -1205,7 +1205,7 @@ export interface components {
             account: string;
             smtp: components["schemas"]["SmtpReply"] | null;
             error: components["schemas"]["DeliveryError"] | null;
-            /** @description What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did. */
+            /** @description What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if the reply proved it. */
             confirmed_by: "sent_mail" | null;
         };
         AttachmentInfo: {
@@ -1427,14 +1427,14 @@ export interface components {
             message?: components["schemas"]["Message"] | components["schemas"]["DroppedMessage"];
             /** @description What would be sent, for a dry run. */
             preview?: components["schemas"]["Preview"];
-            /** @description Why the message was refused. Pointers refer to the body of the batch. */
+            /** @description Why the message was refused. Pointers refer to the body of the batch; those into `/defaults` name a default at fault. */
             error?: components["schemas"]["Problem"];
         };
         Suppression: {
             /** @example nobody@example.com */
             email: string;
             /**
-             * @description `refused`: Gmail refused the address permanently. `bounce`: a report says that the address does not exist. `manual`: added by PUT /suppressions/{email}.
+             * @description `refused`: Gmail refused the address permanently. `bounce`: according to a report, the address does not exist. `manual`: added by PUT /suppressions/{email}.
              * @enum {string}
              */
             reason: "refused" | "bounce" | "manual";
@@ -1550,7 +1550,7 @@ export interface components {
             /** Format: date-time */
             scheduled_at: string | null;
             /**
-             * @description `sent`: Gmail accepted the email. `bounced`: a report says that a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
+             * @description `sent`: Gmail accepted the email. `bounced`: according to a report, a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
              * @enum {string}
              */
             last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "bounced" | "failed" | "canceled";
@@ -1599,7 +1599,7 @@ export interface components {
             /** Format: date-time */
             scheduled_at: string | null;
             /**
-             * @description `sent`: Gmail accepted the email. `bounced`: a report says that a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
+             * @description `sent`: Gmail accepted the email. `bounced`: according to a report, a recipient did not get it, see INBOUND. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
              * @enum {string}
              */
             last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "bounced" | "failed" | "canceled";
@@ -3193,7 +3193,7 @@ export interface operations {
             query?: {
                 /** @description One status, or several separated by commas, such as `failed,uncertain`. */
                 status?: string;
-                /** @description Whether a report says that a recipient did not get the message. */
+                /** @description Whether a recipient did not get the message, according to a report. */
                 bounced?: "true" | "false";
                 /** @description The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B. */
                 tag?: string;
