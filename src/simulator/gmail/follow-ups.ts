@@ -64,20 +64,20 @@ export interface FollowUpSettings {
 
 /** A mail for INBOX of the account that sent the message. */
 export interface FollowUpMail {
-  /** Time after the acceptance of the message, in ms. */
+  /** Time after the mail before it, or else after the acceptance of the message, in ms. */
   readonly delayMs: number;
   /** Builds the mail, decoded as UTF-8. */
   readonly build: (settings: FollowUpSettings) => string;
 }
 
-/** Returns the mails that follow a message to this recipient: a copy if it is the sender itself. */
+/** Returns the mails that follow a message to this recipient in turn: a copy if it is the sender itself. */
 export function followUpsOf(original: OriginalMessage): FollowUpMail[] {
   const { user, recipient } = original;
   if (withoutDetail(recipient) === withoutDetail(user)) return [{ delayMs: 0, build: toSelf(original) }];
   const script = findScript(recipient);
   if (script?.kind !== 'follow-up') return [];
-  return script.mails.map((kind, index) => ({
-    delayMs: script.ms * (index + 1),
+  return script.mails.map((kind) => ({
+    delayMs: script.ms,
     build: ({ language }) => {
       if (kind === 'reply' || kind === 'auto-reply') return buildReply(original, kind === 'auto-reply');
       return buildReport(original, REPORTS[kind], language);

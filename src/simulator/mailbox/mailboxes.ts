@@ -1,5 +1,5 @@
 /** The mailboxes of the accounts, which IMAP shows. Together they keep the newest `retain` mails. */
-import type { FollowUpSettings } from '../gmail/follow-ups.ts';
+import type { FollowUpMail, FollowUpSettings } from '../gmail/follow-ups.ts';
 import { Folder, type FolderRole, Mail } from './folder.ts';
 
 /** A command of an IMAP client, without its secrets. */
@@ -85,18 +85,16 @@ export class Mailboxes {
     { delayMs = 0, receivedAt }: FilingOptions = {},
   ): void {
     const account = this.#account(user);
-    const file = () => this.#file(account, role, build(), receivedAt ?? Date.now());
-    if (delayMs === 0) {
-      file();
-      return;
-    }
-    const timer = setTimeout(() => {
-      this.#pending.delete(timer);
-      file();
-    }, delayMs);
-    timer.unref();
-    this.#pending.add(timer);
-    if (this.#pending.size > this.#retain) this.#cancelOldest();
+    this.#after(delayMs, () => this.#file(account, role, build(), receivedAt ?? Date.now()));
+  }
+
+  /** Puts mails into INBOX, each after its delay: timers of two could fire in either order. */
+  deliverInTurn(user: string, [mail, ...rest]: readonly FollowUpMail[]): void {
+    if (!mail) return;
+    this.#after(mail.delayMs, () => {
+      this.deliver(user, 'inbox', () => mail.build(this.settings));
+      this.deliverInTurn(user, rest);
+    });
   }
 
   /** Removes every mail, also those that would be filed later. */
@@ -137,6 +135,20 @@ export class Mailboxes {
 
   notifyListeners(): void {
     for (const listener of this.#listeners) listener();
+  }
+
+  #after(delayMs: number, file: () => void): void {
+    if (delayMs === 0) {
+      file();
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#pending.delete(timer);
+      file();
+    }, delayMs);
+    timer.unref();
+    this.#pending.add(timer);
+    if (this.#pending.size > this.#retain) this.#cancelOldest();
   }
 
   #cancelOldest(): void {

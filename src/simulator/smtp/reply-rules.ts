@@ -175,8 +175,7 @@ function storeMessage(
   mailboxes.fileSent(username, copy, acceptedAt);
   for (const { address } of envelope.rcptTo) {
     const original = { user: username, recipient: address, raw: copy, acceptedAt };
-    for (const { delayMs, build } of followUpsOf(original))
-      mailboxes.deliver(username, 'inbox', () => build(mailboxes.settings), { delayMs });
+    mailboxes.deliverInTurn(username, followUpsOf(original));
   }
 }
 
