@@ -1,10 +1,11 @@
+import { createDelayedWrites } from './delayed-writes.ts';
 import { type Attempt, type Delivery, namedOf } from './delivery/delivery.ts';
 import type { Outcome } from './delivery/outcome.ts';
 import type { Events } from './events.ts';
 import { domainOf, isPersonalGmail } from './message/address.ts';
 import type { SharedState, SharedValue } from './ports/shared-state.ts';
 import { isUnavailable } from './retry-until-available.ts';
-import { DAY, SECOND } from './time.ts';
+import { DAY } from './time.ts';
 import { addUsage, totalUsage } from './usage.ts';
 
 /**
@@ -14,9 +15,6 @@ import { addUsage, totalUsage } from './usage.ts';
 export const BULK_MESSAGES = 5000;
 /** Number of messages from which the operator is warned. */
 export const BULK_WARNING = 4000;
-
-/** Interval at which counts are written, in ms: one write a domain instead of one a message. */
-const WRITE_EVERY_MS = SECOND;
 
 /** Counts the messages to personal Gmail accounts that each From domain sends in 24 h. */
 export interface GmailVolume {
@@ -62,10 +60,8 @@ export function createGmailVolume({
 }: GmailVolumeOptions): GmailVolume {
   const unwritten = new Map<string, number>();
   const opened = new Map<string, Promise<SharedValue<VolumeState>>>();
+  const writes = createDelayedWrites(writeAll);
   let domains = first;
-  let timer: NodeJS.Timeout | undefined;
-  /** Writes one after the other, so that no count is written twice. */
-  let written: Promise<void> = Promise.resolve();
 
   function open(domain: string): Promise<SharedValue<VolumeState>> {
     const value = opened.get(domain) ?? sharedState.open(`gmail:${domain}`, () => ({ warnedAt: null }));
@@ -96,24 +92,15 @@ export function createGmailVolume({
     }
   }
 
-  function writeAll(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
-    written = written.then(async () => {
-      for (const domain of [...unwritten.keys()]) {
-        try {
-          await write(domain);
-        } catch (error) {
-          if (isUnavailable(error)) scheduleWrite();
-          else onError(error);
-        }
+  async function writeAll(): Promise<void> {
+    for (const domain of [...unwritten.keys()]) {
+      try {
+        await write(domain);
+      } catch (error) {
+        if (isUnavailable(error)) writes.schedule();
+        else onError(error);
       }
-    });
-    return written;
-  }
-
-  function scheduleWrite(): void {
-    timer ??= setTimeout(writeAll, WRITE_EVERY_MS).unref();
+    }
   }
 
   function count(delivery: Delivery, { account }: Attempt, outcome: Outcome): void {
@@ -123,13 +110,13 @@ export function createGmailVolume({
     const domain = domains.has(from) ? from : domainOf(account);
     if (messages === 0 || isPersonalGmail(`@${domain}`)) return;
     unwritten.set(domain, messages + (unwritten.get(domain) ?? 0));
-    scheduleWrite();
+    writes.schedule();
   }
 
   events.on('message.attempted', count);
   return {
     async read(domain) {
-      await writeAll();
+      await writes.flush();
       const value = await open(domain);
       await value.read();
       return totalUsage(value.usage, sharedState.now()).messages;
@@ -139,7 +126,7 @@ export function createGmailVolume({
     },
     drain() {
       events.off('message.attempted', count);
-      return writeAll().finally(() => clearTimeout(timer));
+      return writes.drain();
     },
   };
 }

@@ -16,9 +16,6 @@ import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
 import { createGmailVolume } from '../core/gmail-volume.ts';
-import { createInboundRecorder, type InboundRecorderDeps } from '../core/inbound/inbound-recorder.ts';
-import { createMailHandler, type MailHandler } from '../core/inbound/mail-handler.ts';
-import { startSentIndexWriter } from '../core/inbound/sent-index-writer.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
 import type { Backend } from '../core/ports/backend.ts';
@@ -34,6 +31,7 @@ import { openAlerts } from './alerts.ts';
 import { openBackend } from './backend.ts';
 import { type BackupSocket, openBackupSocket } from './backup-socket.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
+import { openInbound } from './inbound.ts';
 import { openMetrics } from './metrics.ts';
 import { openWebhookDelivery } from './webhook-delivery.ts';
 
@@ -102,6 +100,7 @@ export async function openParts({
     backoffScale,
   });
   const changes = createDeliveryChanges({ events, noticesOf: webhooks.notices.ofMessage });
+  const inbound = openInbound({ config, logger, backend, changes, suppressions, events });
   const deliveryEngine = await openDeliveryEngine({
     queue,
     store,
@@ -110,10 +109,7 @@ export async function openParts({
     events,
     changes,
     noticesOf: webhooks.notices.ofAccount,
-    mailHandler:
-      config.mailbox.inbound === 'off'
-        ? null
-        : createInboundHandler(backend, { changes, suppressions, events }),
+    mailHandler: inbound?.handler ?? null,
     ca,
     backoffScale,
     deadlines,
@@ -128,14 +124,6 @@ export async function openParts({
     sharedState,
     onError: (err) => logger.error({ err }, 'messages to Gmail could not be counted'),
   });
-  const sentIndexWriter =
-    config.mailbox.inbound === 'off'
-      ? null
-      : startSentIndexWriter({
-          events,
-          sentIndex: backend.sentIndex,
-          onError: (err) => logger.error({ err }, 'sent messages could not be added to the index'),
-        });
   const doctorReports = createDoctorReports(() =>
     doctor({
       isLoginLocked: accounts.isLoginLocked,
@@ -165,7 +153,7 @@ export async function openParts({
     webhooks,
     alerts,
     gmailVolume,
-    sentIndexWriter,
+    inbound,
     doctorReports,
     backupSocket,
     waiters,
@@ -266,15 +254,6 @@ async function openQueueBackup(
 ): Promise<BackupSocket | null> {
   if (url.kind !== 'sqlite' || !copyTo) return null;
   return openBackupSocket({ file: url.file, copyTo, logger });
-}
-
-/** Returns what records the bounces and the replies in the inboxes. */
-function createInboundHandler(
-  { store, sentIndex }: Backend,
-  deps: Pick<InboundRecorderDeps, 'changes' | 'suppressions' | 'events'>,
-): MailHandler {
-  const recorder = createInboundRecorder({ store, sentIndex, ...deps });
-  return createMailHandler({ store, sentIndex, recorder });
 }
 
 async function openConfiguredTemplates({ templatesDir }: Config, logger: Logger) {

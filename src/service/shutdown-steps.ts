@@ -59,7 +59,7 @@ export function createShutdownSteps(
         track('webhooks', webhooks.drain()),
         track('alerts', alerts?.drain() ?? Promise.resolve()),
         track('counts', gmailVolume.drain()),
-        track('sent index', parts.sentIndexWriter?.drain() ?? Promise.resolve()),
+        track('sent index', parts.inbound?.sentIndexWriter.drain() ?? Promise.resolve()),
       ]),
     );
     await settleWithin(shutdownTimeoutMs * ATTEMPTS_SHARE, [drained]);

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { createInstance } from '../crash/processes.ts';
 import { fileOf } from '../helpers/config.ts';
 import { hasImapDovecot, startImapDovecot } from '../helpers/imap/dovecot.ts';
 import { followed, reportAbout, WAIT, watched } from '../helpers/imap/inbound-service.ts';
 import { writesOf } from '../helpers/imap/mailbox.ts';
+import { twoInstances } from '../helpers/imap/two-instances.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY, APP_PASSWORD, type ServiceSetup, startService } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
@@ -174,21 +174,9 @@ describe.skipIf(!hasRedis)(
     test('watch it one at a time, and another goes on when its holder is killed', async () => {
       await using bed = await openTestBed();
       const { gmail, folder } = bed;
-      const redis = bed.use(await startRedis());
-      const env = {
-        PORT: '0',
-        API_KEYS: `crm:${API_KEY}`,
-        GMAIL_USER: USER,
-        GMAIL_APP_PASSWORD: APP_PASSWORD,
-        SMTP_URL: gmail.url,
-        IMAP_URL: gmail.imap.url,
-        QUEUE_URL: redis.url(),
-        INBOUND: 'bounces',
-        SUPPRESS: 'never',
-      };
-      const setup = { env, ca: gmail.ca, backoffScale: 0.002, absentAfterMs: 1000 };
-      const [holder, other] = ['holder', 'other'].map((name) => bed.use(createInstance(name, setup, folder)));
-      if (!holder || !other) throw new Error('two instances are needed');
+      const env = { INBOUND: 'bounces', SUPPRESS: 'never' };
+      const setup = { gmail, user: USER, env, absentAfterMs: 1000, folder };
+      const [holder, other] = await twoInstances(bed, setup);
       await holder.start();
       await watched(bed);
       await other.start();

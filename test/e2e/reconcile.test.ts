@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
-import { createInstance } from '../crash/processes.ts';
-import { hasRedis, startRedis } from '../helpers/redis.ts';
+import { twoInstances } from '../helpers/imap/two-instances.ts';
+import { hasRedis } from '../helpers/redis.ts';
 import { API_KEY, APP_PASSWORD, startService } from '../helpers/service.ts';
 import { accountsOf, sendMany, startWithGmail, type WithGmail } from '../helpers/smtp/gmail.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
@@ -184,22 +184,11 @@ describe.skipIf(!hasRedis)(
       await using stack = new AsyncDisposableStack();
       const folder = await mkdtemp(join(tmpdir(), 'outtray-reconcile-'));
       stack.defer(() => rm(folder, { recursive: true }));
-      const redis = stack.use(await startRedis());
       const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
       gmail.imap.configure({ filingDelayMs: 3_600_000 });
-      const env = {
-        PORT: '0',
-        API_KEYS: `crm:${API_KEY}`,
-        GMAIL_USER: USER,
-        GMAIL_APP_PASSWORD: APP_PASSWORD,
-        SMTP_URL: gmail.url,
-        IMAP_URL: gmail.imap.url,
-        QUEUE_URL: redis.url(),
-        RECONCILE_FOR: '5h',
-      };
-      const setup = { env, ca: gmail.ca, backoffScale: 0.002, absentAfterMs: 2000 };
-      const [one, other] = ['one', 'other'].map((name) => stack.use(createInstance(name, setup, folder)));
-      if (!one || !other) throw new Error('two instances are needed');
+      const env = { RECONCILE_FOR: '5h' };
+      const setup = { gmail, user: USER, env, absentAfterMs: 2000, folder };
+      const [one, other] = await twoInstances({ use: (resource) => stack.use(resource) }, setup);
       const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
       await one.start();
       const ids: string[] = [];

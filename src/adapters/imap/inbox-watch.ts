@@ -17,6 +17,7 @@ import { isUnavailable } from '../../core/retry-until-available.ts';
 import { MINUTE, SECOND } from '../../core/time.ts';
 import { toMailboxFault } from './imap-errors.ts';
 import { type InboxReaderOptions, type ReadMail, readMails, within } from './inbox-reader.ts';
+import { listenForNews } from './mailbox-news.ts';
 import {
   IMAP_DEADLINES,
   type ImapDeadlines,
@@ -230,37 +231,10 @@ async function search(
   return found;
 }
 
-interface News {
-  clear(): void;
-  isThere(): boolean;
-  /** Resolves when new mail is announced, or the connection ends. */
-  arrival(): Promise<void>;
-}
-
 /** Returns a promise that rejects once the signal is aborted. */
 function rejectionOf(signal: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});
   signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   return promise;
-}
-
-/** Servers announce new mail in the middle of any command. */
-function listenForNews(client: ImapFlow): News {
-  let isThere = false;
-  let resolvers = Promise.withResolvers<void>();
-  const note = () => {
-    isThere = true;
-    resolvers.resolve();
-  };
-  client.on('exists', note);
-  client.on('close', note);
-  return {
-    clear() {
-      isThere = false;
-      resolvers = Promise.withResolvers();
-    },
-    isThere: () => isThere,
-    arrival: () => resolvers.promise,
-  };
 }

@@ -12,7 +12,7 @@ import type { Lookup } from '../delivery/lookup.ts';
 import type { Outcome } from '../delivery/outcome.ts';
 import type { DeliveryChanges } from '../delivery-changes.ts';
 import { ERRORS } from '../errors.ts';
-import type { DeliveryChange } from '../ports/delivery-store.ts';
+import type { DeliveryChange, QueueEffect } from '../ports/delivery-store.ts';
 import {
   errorOf,
   type LookupRules,
@@ -135,14 +135,18 @@ export function defer(
   afterMs: number,
   { changes }: StepDeps,
 ): DeliveryChange {
-  const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const nextAttemptAt = Date.now() + afterMs;
   const { lookup = delivery.lookup } = patch;
   // The latest search is too old for an attempt after this wait.
   const stale = lookup?.state === 'checked' ? { ...lookup, state: 'idle' as const } : lookup;
   const to = advance(makeDue(delivery), 'deferred', { ...patch, lookup: stale, nextAttemptAt });
-  const dueAfterMs = Math.max(0, Math.min(afterMs, untilExpiryMs));
-  return changes.plan(delivery, to, { kind: 'retry', afterMs: dueAfterMs });
+  return changes.plan(delivery, to, retryAfter(afterMs, delivery));
+}
+
+/** Returns the effect that makes a delivery due after a wait, or when it expires. */
+export function retryAfter(afterMs: number, { expiresAt }: Pick<Delivery, 'expiresAt'>): QueueEffect {
+  const untilExpiryMs = (expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+  return { kind: 'retry', afterMs: Math.max(0, Math.min(afterMs, untilExpiryMs)) };
 }
 
 function settle(

@@ -1,12 +1,10 @@
+import { createDelayedWrites } from '../delayed-writes.ts';
 import type { Delivery } from '../delivery/delivery.ts';
 import type { FollowUp } from '../delivery/follow-up.ts';
 import type { Events } from '../events.ts';
 import type { SentIndex, SentMail } from '../ports/sent-index.ts';
 import { isUnavailable } from '../retry-until-available.ts';
-import { SECOND } from '../time.ts';
 
-/** Interval between writes, in ms: one write for many messages. */
-const WRITE_EVERY_MS = SECOND;
 /** Maximum number of messages in one write. */
 const BATCH_SIZE = 100;
 /** Maximum number of messages that wait while the backend is unavailable. The oldest are dropped. */
@@ -38,10 +36,9 @@ export function startSentIndexWriter({
   onError,
 }: SentIndexWriterOptions): SentIndexWriter {
   const waiting: SentMail[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  let written: Promise<void> = Promise.resolve();
+  const writes = createDelayedWrites(writeAll);
 
-  async function write(): Promise<void> {
+  async function writeAll(): Promise<void> {
     while (waiting.length > 0) {
       const batch = waiting.splice(0, BATCH_SIZE);
       try {
@@ -52,21 +49,10 @@ export function startSentIndexWriter({
           continue;
         }
         waiting.unshift(...batch);
-        scheduleWrite();
+        writes.schedule();
         return;
       }
     }
-  }
-
-  function writeAll(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
-    written = written.then(write);
-    return written;
-  }
-
-  function scheduleWrite(): void {
-    timer ??= setTimeout(writeAll, WRITE_EVERY_MS).unref();
   }
 
   function collect(delivery: Delivery): void {
@@ -74,7 +60,7 @@ export function startSentIndexWriter({
     if (test) return;
     waiting.push({ id, owner, account, recipients: takenOf(delivery) });
     if (waiting.length > MAX_WAITING) waiting.shift();
-    scheduleWrite();
+    writes.schedule();
   }
 
   function onSettled(delivery: Delivery): void {
@@ -91,7 +77,7 @@ export function startSentIndexWriter({
     drain() {
       events.off('message.settled', onSettled);
       events.off('message.followed_up', onFollowedUp);
-      return writeAll().finally(() => clearTimeout(timer));
+      return writes.drain();
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Lookup } from '../delivery/lookup.ts';
 import type { Outcome } from '../delivery/outcome.ts';
 import { errorOf, waitForLook, withSearch, withSearchOf } from '../dispatch/lookup-rules.ts';
 import { decideAfterAttempt, restate } from '../dispatch/retry-policy.ts';
-import { applyDecision, isExpired, type StepDeps } from '../dispatch/steps.ts';
+import { applyDecision, isExpired, retryAfter, type StepDeps } from '../dispatch/steps.ts';
 import type { DeliveryChange } from '../ports/delivery-store.ts';
 import type { SentResult } from '../ports/mailbox.ts';
 import { SECOND } from '../time.ts';
@@ -65,9 +65,8 @@ function lookAgain(
   { changes }: StepDeps,
 ): DeliveryChange {
   const error = withSearch(errorOf(lookup), `${describe(result)} The search goes on.`);
-  const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const to = amend(delivery, { lookup, error, nextAttemptAt: Date.now() + waitMs });
-  return changes.plan(delivery, to, { kind: 'retry', afterMs: Math.max(0, Math.min(waitMs, untilExpiryMs)) });
+  return changes.plan(delivery, to, retryAfter(waitMs, delivery));
 }
 
 /** Lets ON_UNCERTAIN decide, as if the attempt had ended now. */

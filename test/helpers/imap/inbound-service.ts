@@ -28,7 +28,7 @@ export async function watched({ gmail }: Pick<WithGmail, 'gmail'>): Promise<void
   await gmail.waitFor(({ imap }) => imap.idleSessions === 1);
 }
 
-/** Resolves with the message once it has so many follow-ups. */
+/** Resolves with the message once it has this number of follow-ups. */
 export async function followed(service: ServiceUnderTest, id: string, count = 1) {
   return vi.waitFor(async () => {
     const message = await service.get(id);
