@@ -15,8 +15,6 @@ export interface ReferredMessage {
 export interface DecidedRecipient extends ReportedRecipient {
   /** Reason on one line, if it is no SMTP reply. */
   readonly diagnostic: string | null;
-  /** Whether the address must not be sent to again. */
-  readonly suppress: boolean;
 }
 
 /** What a received mail changes. */

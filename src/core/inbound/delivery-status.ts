@@ -92,7 +92,6 @@ function toRecipient(group: Fields): RecipientReport | null {
     status,
     smtp,
     diagnostic: (smtp === null && toOneLine(lines)) || null,
-    remoteMta: toHost(fieldOf(group, 'remote-mta')),
   };
 }
 

@@ -21,7 +21,6 @@ export interface RecipientReport {
   readonly smtp: SmtpReply | null;
   /** Reason on one line, if it is no SMTP reply. */
   readonly diagnostic: string | null;
-  readonly remoteMta: string | null;
 }
 
 /** A received mail, as far as it can concern a message of ours. Its content is not kept. */

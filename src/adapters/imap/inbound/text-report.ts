@@ -84,7 +84,6 @@ function toStatement(words: string, addresses: readonly string[]): RecipientRepo
     status: reply?.[2] ?? ENHANCED.exec(words)?.[1] ?? null,
     smtp: toReply(quoted),
     diagnostic: null,
-    remoteMta: null,
   };
 }
 
