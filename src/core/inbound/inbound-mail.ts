@@ -30,7 +30,7 @@ export interface InboundMail {
   readonly mailId: string;
   /** The mailbox in From, in canonical form. Null: none, several, or invalid. */
   readonly from: string | null;
-  /** The first Authentication-Results field. Null: there is none, or its syntax is invalid. */
+  /** The first Authentication-Results field. Null: there is none, or it names no server. */
   readonly authentication: AuthenticationResults | null;
   /** Message-IDs in our form that it refers to, the most reliable first. */
   readonly candidates: readonly string[];
