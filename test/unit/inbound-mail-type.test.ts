@@ -41,6 +41,19 @@ describe('by headers alone, finds', () => {
     expect(await typeOf(aReply().replaceAll('ada@', 'postmaster@'))).toEqual(['reply', 'reply']);
   });
 
+  test('a report whose boundary contains a report type', async () => {
+    const boundary = 'report-type=feedback-report';
+    const text = aReport()
+      .replaceAll('--report\n', `--${boundary}\n`)
+      .replace('--report--', `--${boundary}--`)
+      .replace('boundary="report"', `boundary="${boundary}"`);
+    expect(await typeOf(text)).toEqual(['bounce', 'report']);
+  });
+
+  test('a reply to an id without angle brackets', async () => {
+    expect(await typeOf(aReply().replace(OUR_ID, OUR_ID.slice(1, -1)))).toEqual(['reply', 'reply']);
+  });
+
   test.each([
     ['a read receipt', 'multipart/report; report-type=disposition-notification; boundary=x'],
     ['a complaint', 'multipart/report; boundary=x; report-type="feedback-report"'],

@@ -76,7 +76,7 @@ function toGroups(text: string): Fields[] {
   let group: Fields | null = null;
   let value: string[] = [];
   for (const line of text.split(/\r\n|\r|\n/)) {
-    const field = /^([!-9;-~]+)[ \t]*:(.*)$/.exec(line);
+    const field = /^([!-9;-~]+)[ \t]*:(.*)$/s.exec(line);
     if (/^[ \t]+\S/.test(line)) value.push(line.trim());
     else if (field === null) {
       if (line.trim() === '') group = null;

@@ -34,7 +34,9 @@ export function mailTypeOf(headers: Headers): MailType {
     .toLowerCase()
     .split(';');
   if (contentType.trim() === 'multipart/report') {
-    const reportType = parameters.join(';').match(/report-type[\s]*=[\s]*"?([a-z0-9-]+)/)?.[1];
+    const reportType = parameters
+      .map((text) => /^\s*report-type\s*=\s*"?([a-z0-9-]+)/.exec(text)?.[1])
+      .find(Boolean);
     return reportType === undefined || reportType === 'delivery-status' ? 'report' : 'other';
   }
   if (firstValueOf(headers, 'x-failed-recipients') !== null) return 'report';
