@@ -165,6 +165,21 @@ describe("Gmail's report", () => {
     expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
   });
 
+  test('has a status part of RFC 6533, or an encoded one', async () => {
+    const status = statusOf('Final-Recipient: utf-8; jörg@bücher.example', 'Action: failed', 'Status: 5.1.1');
+    const encoded = Buffer.from(status).toString('base64');
+    for (const report of [
+      aReport({ status }).replace('message/delivery-status', 'message/global-delivery-status'),
+      aReport({ status: encoded }).replace(
+        /message\/delivery-status\n/,
+        '$&Content-Transfer-Encoding: base64\n',
+      ),
+    ])
+      expect(
+        await decide(report, { ...MESSAGE, recipients: ['jörg@xn--bcher-kva.example', 'bob@example.net'] }),
+      ).toMatchObject({ recipients: [{ email: 'jörg@xn--bcher-kva.example', class: 'hard' }] });
+  });
+
   test('states an action and a status after comments', async () => {
     const status = statusOf(...ADA_FAILED, 'Status: (bad mailbox) 5.1.1').replace('failed', '(x) failed');
     expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ class: 'hard' }] });
