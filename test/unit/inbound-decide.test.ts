@@ -222,6 +222,7 @@ describe("Gmail's report", () => {
     ],
     ['with a hash sign', ['Status: 5.0.0'], 'smtp; 550 #5.1.1 Rejected', null, 'hard'],
     ['in its second line', ['Status: 5.0.0'], 'smtp; 550-No mail for\n 550 5.1.1 this user', '5.1.1', 'hard'],
+    ['on the next line', ['Status: 5.0.0'], '\n smtp;\n 550 no such mailbox', null, 'soft'],
     ['in the form of qmail', ['Status: 5.0.0'], 'smtp; 550 no such mailbox (#5.1.1)', null, 'hard'],
     [
       'that Postfix quotes',

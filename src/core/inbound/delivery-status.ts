@@ -101,9 +101,8 @@ function isNextRecipient(name: string, group: Fields): boolean {
 }
 
 function toRecipient(group: Fields): RecipientReport | null {
-  const [first = '', ...more] = group.get('diagnostic-code') ?? [];
-  const lines = [first.replace(/^[A-Za-z0-9-]+[ \t]*;/, '').trim(), ...more.slice(0, MAX_REPLY_LINES)];
-  const { smtp, status: statusOfReply } = findReply(lines.join('\n'));
+  const diagnostic = diagnosticOf(group);
+  const { smtp, status: statusOfReply } = findReply(diagnostic);
   const status = toStatus(keywordOf(group, 'status'), statusOfReply);
   const action = toAction(keywordOf(group, 'action'), status, smtp);
   if (action === null) return null;
@@ -115,8 +114,17 @@ function toRecipient(group: Fields): RecipientReport | null {
     action,
     status,
     smtp,
-    diagnostic: (smtp === null && toOneLine(lines)) || null,
+    diagnostic: (smtp === null && toOneLine(diagnostic.split('\n'))) || null,
   };
+}
+
+/** Returns the lines of Diagnostic-Code without its type. The first can be blank. */
+function diagnosticOf(group: Fields): string {
+  const lines = group.get('diagnostic-code')?.slice(0, MAX_REPLY_LINES) ?? [];
+  return lines
+    .join('\n')
+    .trim()
+    .replace(/^[A-Za-z0-9-]+[ \t]*;\s*/, '');
 }
 
 /** RFC 3464, section 2.3.3, and `deliverable` of Postfix. */
