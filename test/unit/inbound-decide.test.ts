@@ -391,6 +391,11 @@ describe("a report of the recipient's server", () => {
       'Authentication-Results: mx.google.com; spf=fail smtp.helo=x; dkim=pass header.i=@example.com\n',
     ],
     [
+      'checked as the postmaster of its host',
+      'postmaster@example.com',
+      'Authentication-Results: mx.google.com; spf=pass smtp.mailfrom=postmaster@mx.hoster.example\n',
+    ],
+    [
       'without DMARC, with an empty envelope sender',
       'postmaster@example.com',
       'Authentication-Results: mx.google.com; spf=pass smtp.mailfrom=; dmarc=none header.from=example.com\n',

@@ -60,11 +60,13 @@ function isForged({ from, authentication }: InboundMail, domain: string): boolea
 
 /**
  * Whether the check of the envelope sender speaks against a domain. A report has no envelope sender
- * (RFC 3464, section 2), or at least none of another domain.
+ * (RFC 3464, section 2), or at least none of another domain. Without one, SPF checks the postmaster
+ * of the host (RFC 7208, section 2.4).
  */
 function isFromElsewhere({ result, properties }: AuthenticationResult, domain: string): boolean {
-  const sender = domainOf(properties.get('smtp.mailfrom') ?? '').toLowerCase();
-  return result === 'fail' || result === 'softfail' || (sender !== '' && !isWithin(sender, domain));
+  if (result === 'fail' || result === 'softfail') return true;
+  const sender = properties.get('smtp.mailfrom') ?? '';
+  return sender !== '' && !isPostmaster(sender) && !isWithin(domainOf(sender).toLowerCase(), domain);
 }
 
 function signerOf(properties: ReadonlyMap<string, string>): string {
