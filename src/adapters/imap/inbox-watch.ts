@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ImapFlow } from 'imapflow';
+import { digestOf } from '../../core/inbound/inbound-mail.ts';
 import {
   createInboxPosition,
   type InboxPosition,
@@ -161,9 +162,11 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
 
   async function handle(position: InboxPosition, { mail, receivedAt }: ReadMail): Promise<InboxPosition> {
     signal.throwIfAborted();
-    if (mail === null || isHandled(position, mail.mailId)) return position;
+    if (mail === null) return position;
+    const digest = digestOf(mail);
+    if (isHandled(position, digest)) return position;
     await handlers.onMail(mail, receivedAt);
-    const handled = noteHandled(position, mail.mailId);
+    const handled = noteHandled(position, digest);
     await handlers.savePosition(handled);
     return handled;
   }
