@@ -10,7 +10,7 @@ port=${PORT:-3000}
 url=http://127.0.0.1:$port
 key=$(openssl rand -hex 24)
 dir=$(mktemp -d)
-trap 'for job in $(jobs -p); do kill -- "-$job"; done; rm -rf "$dir"' EXIT
+trap 'for job in $(jobs -p); do kill -- "-$job" 2> /dev/null || true; done; rm -rf "$dir"' EXIT
 
 # Repeats a command for at most 30 s, until it succeeds.
 until_true() {
