@@ -24,6 +24,15 @@ describe('refused login', () => {
     expect(simulator.imap.counters).toMatchObject({ logins: 1, failedLogins: 1 });
   });
 
+  test.each([
+    ['app-password-required', 'NO [ALERT] Application-specific password required: '],
+    ['browser-sign-in', 'NO [ALERT] Please log in via your web browser: '],
+  ])('of %s@simulator.test has the text of Gmail', async (name, text) => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    expect(await client.command(`LOGIN ${name}@simulator.test ${simulator.password}`)).toContain(text);
+  });
+
   test('does not concern SMTP, nor a fault of SMTP the login to IMAP', async () => {
     await using simulator = await startSimulator();
     simulator.setLoginFault('bad-credentials');

@@ -83,9 +83,11 @@ function finish(session: Session, credentials: Credentials): string {
 }
 
 function findFault(session: Session, credentials: Credentials): ImapLoginFault | null {
-  const { imap } = session.state;
+  const { imap, authenticator } = session.state;
   const fault = imap.faults.nextLoginFault();
   if (fault !== null) return fault;
+  const permanent = authenticator.permanentFault(credentials.user);
+  if (permanent === 'app-password-required' || permanent === 'web-login') return permanent;
   if (!isValid(session, credentials)) return 'bad-credentials';
   if (!imap.mailboxes.isImapEnabled(credentials.user)) return 'imap-off';
   return imap.sessionsOf(credentials.user) >= MAX_CONNECTIONS ? 'too-many-connections' : null;
