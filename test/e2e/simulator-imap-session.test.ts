@@ -269,8 +269,10 @@ print(client.logout()[0])
     simulator.imap.deliver(mailOf('<1@acme.test>'));
     using client = await openRawImap(simulator);
     expect(await client.command('EXAMINE INBOX')).toMatch(/\[UIDVALIDITY 1\][\s\S]*\[UIDNEXT 2\]/);
+    client.write('a IDLE\r\n');
+    await client.readTo(/^\+ idling\r\n/m);
     simulator.imap.changeUidValidity();
-    await client.rest;
+    expect(await client.rest).toBe('');
     using next = await openRawImap(simulator);
     expect(await next.command('EXAMINE INBOX')).toMatch(/\[UIDVALIDITY 2\][\s\S]*\[UIDNEXT 3\]/);
     expect(await next.command('UID SEARCH ALL')).toContain('* SEARCH 2\r\n');
@@ -283,6 +285,7 @@ print(client.logout()[0])
     'UID NOOP',
     'NOSUCH',
     'X-GM-NOSUCH',
+    '(NOOP)',
     '',
     'EXAMINE "',
     'LOGIN (a',
@@ -300,6 +303,16 @@ print(client.logout()[0])
     client.write('a APPEND INBOX {99999999+}\r\n');
     expect(await client.rest).toBe('* BYE Command too long\r\n');
   });
+
+  test.each(['', '\0a NOOP', '* NOOP', '+ NOOP', `${'a'.repeat(200)} NOOP`])(
+    'responds with an untagged BAD to %j, which has no tag',
+    async (line) => {
+      await using simulator = await startSimulator();
+      using client = await openRawImap(simulator);
+      client.write(`${line}\r\nb NOOP\r\n`);
+      expect(await client.readTo(/^b .*\r\n/m)).toBe('* BAD Could not parse command\r\nb OK Success\r\n');
+    },
+  );
 
   test('refuses a long message in APPEND before it is sent', async () => {
     await using simulator = await startSimulator();

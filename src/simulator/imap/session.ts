@@ -124,12 +124,12 @@ export class Session implements ImapSession {
   }
 
   async #handle(text: string): Promise<void> {
-    const [, tag, uid, word = '', rest = ''] =
-      /^([^\s()"{%*+\\]+)(?: +(uid +)?([^\s()"{]+))?(?: +([\s\S]*))?$/i.exec(text) ?? [];
+    const [, tag, command = ''] = /^([!#-$&',-[\]-z|}~]{1,100})(?: +([\s\S]*))?$/.exec(text) ?? [];
     if (tag === undefined) {
       this.output.line('* BAD Could not parse command');
       return;
     }
+    const [, uid, word = '', rest = ''] = /^(uid +)?([^\s()"{]+)(?: +([\s\S]*))?$/i.exec(command) ?? [];
     const name = word.toUpperCase();
     const refusal = await this.output.begin(name);
     if (this.endIfExpired()) return;
