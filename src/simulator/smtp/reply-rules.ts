@@ -188,7 +188,7 @@ function storeMessage(
  */
 function toFiled(raw: string, content: Buffer, newFrom: string | null): MailSource {
   const file = (text: string) => {
-    const lines = /(?:^|[^\r])\n/.test(text) ? text.replace(/\r?\n/g, '\r\n') : text;
+    const lines = text.replace(/(?<!\r)\n/g, '\r\n');
     return newFrom === null ? lines : replaceFrom(lines, newFrom);
   };
   return isUtf8(content) ? file(raw) : Buffer.from(file(content.toString('latin1')), 'latin1');
