@@ -339,6 +339,7 @@ print(client.logout()[0])
     expect(await client.command(`LIST "" "${'*'.repeat(3000)}!"`)).toBe('OK Success\r\n');
     expect(await client.command('LIST "" "%*B%x"')).toContain('"/" "INBOX"\r\n');
     expect(await client.command('LIST (SPECIAL-USE) "" "%/%"')).not.toMatch(/INBOX|Noselect/);
+    expect(await client.command('LIST (SUBSCRIBED) "" INBOX')).toContain('"/" "INBOX"\r\n');
     expect(await client.command('LIST "" "%"')).not.toContain('[Gmail]/');
   });
 

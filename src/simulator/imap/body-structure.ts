@@ -29,7 +29,7 @@ export function toBodyStructure(part: Part, isExtended: boolean): string {
   ]);
 }
 
-/** Returns what only text and messages have: the number of lines, and the structure of the message. */
+/** Returns what only text and messages have: the number of lines, and the inner structure. */
 function toDetails({ body, message }: Part, type: string, isExtended: boolean): string[] {
   const lines = String(body.split('\n').length - 1);
   if (message) return [toEnvelope(body), toBodyStructure(message, isExtended), lines];

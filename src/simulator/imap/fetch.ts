@@ -30,7 +30,7 @@ export async function fetch(
   const last = numbered.at(-1);
   const isInSet = parseSet(set, (uid ? last?.uid : last?.number) ?? 0);
   const shown = inGmailOrder(uid ? ['UID', ...names] : names);
-  if (shown.length === 0) throw new BadCommand('FETCH needs items');
+  if (names.length === 0) throw new BadCommand('FETCH needs items');
   const values = shown.map(toItem);
   const flags = shown.includes('FLAGS') ? [] : [toItem('FLAGS')];
   const marks = !selection.readOnly && names.some((name) => BODY_WITHOUT_PEEK.test(name));
@@ -109,8 +109,8 @@ function toBodyItem(section: string, offset: string | undefined, count: string |
 }
 
 /**
- * Returns what selects a section. `2.1.HEADER` is the header of the message in part 2.1, and `2.1.MIME`
- * that of the part. A section that the mail does not have is empty.
+ * Returns what selects a section. `2.1.HEADER` is the header of the message in part 2.1, and
+ * `2.1.MIME` that of the part. A section that the mail does not have is empty.
  */
 function toSection(section: string): (content: string) => string {
   const [, path, inner] = /^([1-9]\d{0,5}(?:\.[1-9]\d{0,5})*)(?:\.(.+))?$/.exec(section) ?? [];

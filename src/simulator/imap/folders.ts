@@ -28,8 +28,9 @@ function foldersOf({ state }: Session): readonly ListedFolder[] {
  * and `LIST (SPECIAL-USE)` lists only folders with one. Other options are ignored.
  */
 export function list(session: Session, command: 'LIST' | 'LSUB', args: readonly Argument[]): string {
-  const isSpecial = /^SPECIAL-USE$/i.test([args[0] ?? []].flat()[0]?.toString() ?? '');
-  const [reference, pattern] = isSpecial ? args.slice(1) : args;
+  const options = Array.isArray(args[0]) ? args[0] : [];
+  const [reference, pattern] = Array.isArray(args[0]) ? args.slice(1) : args;
+  const isSpecial = options.some((option) => /^SPECIAL-USE$/i.test(option));
   if (typeof reference !== 'string' || typeof pattern !== 'string')
     throw new BadCommand(`${command} needs a reference and a pattern`);
   if (pattern === '') session.output.line(`* ${command} (\\Noselect) "/" "/"`);

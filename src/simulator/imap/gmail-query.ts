@@ -19,7 +19,7 @@ export function parseGmailQuery(query: string): Criterion {
 }
 
 function parseTerm(term: string): Criterion {
-  if (term.startsWith('-')) {
+  if (/^-[^-]/.test(term)) {
     const excluded = parseTerm(term.slice(1));
     return (entry) => !excluded(entry);
   }

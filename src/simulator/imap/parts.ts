@@ -63,8 +63,8 @@ function splitBody(body: string, boundary: string): string[] {
 }
 
 /**
- * Finds a part by its numbers, such as `2.1` (RFC 3501, section 6.4.5). A message that is no multipart
- * has one part: its body.
+ * Finds a part by its numbers, such as `2.1` (RFC 3501, section 6.4.5). A message that is no
+ * multipart has one part: its body.
  *
  * @returns undefined if there is none
  */
