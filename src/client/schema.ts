@@ -1239,8 +1239,13 @@ export interface components {
              * @enum {string}
              */
             class: "hard" | "soft" | "blocked" | "policy";
-            /** @description The reply of the receiving server. */
+            /** @description The reply of the receiving server. Null if the report quotes none. */
             smtp: components["schemas"]["SmtpReply"] | null;
+            /**
+             * @description The reason that the report states if it quotes no reply.
+             * @example DNS Error: DNS type 'mx' lookup of example.com responded with code NXDOMAIN
+             */
+            diagnostic: string | null;
             /**
              * @description The server that reports.
              * @example googlemail.com
