@@ -121,14 +121,15 @@ describe('counters', () => {
     expect(await read('outtray_attempt_duration_seconds_sum')).toEqual(['0.75']);
   });
 
-  test('count bounced recipients by class, and mail that follows messages by kind', async () => {
+  test('count each bounced recipient once, by class, and mail that follows messages by kind', async () => {
     const { events, read } = start();
     const recipients = ['ada@example.com', 'bob@example.com'].map(
       (email) => ({ email, status: 'accepted', smtp: null }) as const,
     );
     const reported = [aReported(), aReported({ email: 'bob@example.com', class: 'soft' })];
     let delivery = aDelivery({ status: 'sent', recipients });
-    for (const mail of [aReply(), aBounce({ recipients: reported })]) {
+    const unverified = aBounce({ recipients: [aReported()], unverified: true });
+    for (const mail of [aReply(), unverified, aBounce({ recipients: reported })]) {
       const applied = applyInbound(delivery, mail);
       if (applied) events.emit('message.followed_up', applied.delivery, applied.followUp);
       delivery = applied?.delivery ?? delivery;
@@ -145,7 +146,7 @@ describe('counters', () => {
     ]);
     expect(await read('outtray_follow_ups_total')).toEqual([
       `{account="${BOT}",kind="replied"} 1`,
-      `{account="${BOT}",kind="bounced"} 1`,
+      `{account="${BOT}",kind="bounced"} 2`,
       '{account="_OTHER",kind="bounced"} 1',
       `{account="${BOT}",kind="delayed"} 0`,
       `{account="${BOT}",kind="auto_replied"} 0`,

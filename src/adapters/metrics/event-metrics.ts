@@ -5,6 +5,7 @@ import {
   type BouncedRecipient,
   bouncedIn,
   FOLLOW_UP_KINDS,
+  type FollowUp,
 } from '../../core/delivery/follow-up.ts';
 import type { Events } from '../../core/events.ts';
 import type { WebhookResult } from '../../core/ports/webhook-sender.ts';
@@ -106,7 +107,7 @@ export function countEvents(
   events.on('message.followed_up', (delivery, followUp) => {
     const label = toLabel(delivery.account, delivery);
     followUps.at(label, followUp.kind).total += 1;
-    countBounced(label, bouncedIn(followUp, delivery));
+    countBounced(label, newlyBouncedIn(followUp, delivery));
   });
   events.on('message.bounced_late', ({ account }, recipients) => {
     const label = toLabel(account, { test: false });
@@ -116,6 +117,17 @@ export function countEvents(
   events.on('webhook.attempted', (_notice, { kind }) => {
     webhookCalls.at(WEBHOOK_OUTCOMES[kind]).total += 1;
   });
+}
+
+/** Returns the recipients that a mail reports as bounced, without those that had bounced before. */
+function newlyBouncedIn(followUp: FollowUp, delivery: Delivery): BouncedRecipient[] {
+  const earlier = delivery.followUps.filter(
+    ({ kind, mailId }) => kind === 'bounced' && mailId !== followUp.mailId,
+  );
+  // Gmail can confirm what another server has reported.
+  return bouncedIn(followUp, delivery).filter(
+    ({ email }) => !earlier.some(({ recipients }) => recipients.includes(email)),
+  );
 }
 
 /**
