@@ -1,6 +1,3 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
 import type { Credentials } from '../../src/core/accounts/credentials.ts';
 import type { ImapFault } from '../../src/simulator/mailbox/faults.ts';
@@ -17,6 +14,7 @@ import { mailOf, sendMail } from '../helpers/imap/simulator-mailbox.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { refreshTokenOf } from '../helpers/smtp/transport.ts';
+import { startTokenEndpoint } from '../helpers/token-endpoint.ts';
 
 const ID = '<msg_01k7m4q2@acme.test>';
 const FOUND = { kind: 'found' };
@@ -362,15 +360,3 @@ describe.concurrent('the login', () => {
     expect(gmail.imap.counters.connections).toBe(0);
   });
 });
-
-async function startTokenEndpoint(response: object) {
-  const server = createServer((_request, reply) => void reply.end(JSON.stringify(response)));
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
