@@ -36,6 +36,13 @@ export interface Lookup {
   readonly fault: { readonly code: ErrorCode; readonly detail: string } | null;
 }
 
+export const LOOKUP_RESULTS = ['confirmed', 'not_found', 'not_possible'] as const;
+/**
+ * How the search for a message ended. `not_possible`: the mailbox cannot be read. A message that is
+ * not found can be confirmed later, by the search before the next attempt or by that of a client.
+ */
+export type LookupResult = (typeof LOOKUP_RESULTS)[number];
+
 /** Whether a delivery waits for a search of Sent Mail. It must not be attempted meanwhile. */
 export function isLookedUp({ lookup }: Pick<Delivery, 'lookup'>): boolean {
   return lookup?.state === 'looking' || lookup?.state === 'checking';

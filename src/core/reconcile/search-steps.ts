@@ -25,7 +25,7 @@ export function stepAfterSearch(
   { beganAt, result }: Search,
   deps: StepDeps,
 ): DeliveryChange {
-  if (result.kind === 'found') return confirm(delivery, lookup, deps);
+  if (result.kind === 'found') return { ...confirm(delivery, lookup, deps), lookupResult: 'confirmed' };
   const fault = result.kind === 'failed' ? { code: result.fault.code, detail: result.fault.detail } : null;
   const searched = { ...lookup, looks: lookup.looks + 1, fault };
   if (lookup.state === 'checking') return endCheck(delivery, searched, result, deps);
@@ -75,7 +75,10 @@ function decide(delivery: Delivery, lookup: Lookup, result: SentResult, deps: St
   const afterS = Math.round((deps.lookups.now() - lookup.endedAt) / SECOND);
   const known = withSearchOf(outcome, describe(result, ` within ${afterS} s after the attempt`));
   const decision = decideAfterAttempt(delivery, known, deps.policy);
-  return applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps);
+  return {
+    ...applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps),
+    lookupResult: result.kind === 'absent' ? 'not_found' : 'not_possible',
+  };
 }
 
 /** Lets the delivery go on as before the search. */
