@@ -1,6 +1,5 @@
 import { toOneLine, toSentence } from '../../core/delivery/one-line.ts';
-import type { ErrorCode } from '../../core/errors.ts';
-import type { MailboxFault } from '../../core/ports/mailbox.ts';
+import type { MailboxCode, MailboxFault } from '../../core/ports/mailbox.ts';
 import {
   describeSystemError,
   explainTlsFailure,
@@ -59,7 +58,7 @@ export function toLoginFault(error: unknown, { scopes, secrets }: LoginContext):
   const code = textProperty(error, 'serverResponseCode');
   const text = textProperty(error, 'responseText') || textProperty(error, 'message');
   const detail = toSentence(`The IMAP server refused the login: ${redact(text, secrets)}`);
-  const refused = (refusal: ErrorCode) => ({ code: refusal, detail, isRefusal: true });
+  const refused = (refusal: MailboxCode) => ({ code: refusal, detail, isRefusal: true });
   if (TEMPORARY_CODES.includes(code) || TEMPORARY_TEXT.test(text))
     return { ...refused('imap_unavailable'), isRefusal: false };
   if (DISABLED_TEXT.test(text)) return refused('imap_disabled');
