@@ -217,7 +217,12 @@ describe.concurrent('a failed look', () => {
   });
 
   test.each([
-    ['an unknown certificate', 'localhost', undefined, /certificate is not trusted/],
+    [
+      'an unknown certificate',
+      'localhost',
+      undefined,
+      /certificate is not trusted \(.*\)\. Check .* NODE_EXTRA_CA_CERTS\.$/,
+    ],
     ['the certificate of another host', 'imap.other.test', 'own', /ERR_TLS_CERT_ALTNAME_INVALID/],
   ])('by %s sends no password', async (_, name, trust, detail) => {
     const certificate = createCertificate([name]);

@@ -98,7 +98,11 @@ export function unavailable(detail: string): MailboxFault {
 function describe(error: unknown, secrets: readonly string[]): string {
   const { message, systemCodes } = describeSystemError(error);
   const tls = explainTlsFailure(systemCodes);
-  if (tls) return `No connection to the IMAP server could be made: ${tls.detail}`;
+  if (tls) {
+    const fix =
+      tls.kind === 'certificate' ? '. Check IMAP_URL, or trust a company CA with NODE_EXTRA_CA_CERTS' : '';
+    return `No connection to the IMAP server could be made: ${tls.detail}${fix}`;
+  }
   // A tagged refusal, or the reason for which the server closed the connection.
   const response = textProperty(error, 'responseText') || textProperty(error, 'reason');
   if (response) return `The IMAP server reported: ${redact(response, secrets)}`;
