@@ -1,9 +1,10 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { resolveHost } from '../../src/adapters/smtp/connection/resolve.ts';
-import type { Resolve } from '../../src/adapters/smtp/server-options.ts';
+import { type Resolve, resolveHost } from '../../src/adapters/mail-server/resolve.ts';
 import { openTransport, type TransportOptions } from '../../src/adapters/smtp/transport.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
+import { openSimulatorMailbox } from '../helpers/imap/mailbox.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
 import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
@@ -95,6 +96,24 @@ describe.concurrent('host of a server', () => {
     const fault = await verify({ servers: [{ host: HOST, port: 587, tls: 'starttls' }] });
     expect(fault).toMatchObject({ error: { code: 'dns_failed' }, scope: 'connection' });
   });
+});
+
+test('connections to mailboxes share one lookup, so that one that hangs leaves threads to SMTP', async () => {
+  await using gmail = await startSimulator();
+  await using stack = new AsyncDisposableStack();
+  const mailboxes = Array.from({ length: 8 }, () => stack.use(openSimulatorMailbox(gmail)));
+  let most = 0;
+  let isDone = false;
+  const found = Promise.all(mailboxes.map(({ findSent }) => findSent('<msg_1@acme.test>'))).finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    const lookups = process.getActiveResourcesInfo().filter((name) => name === 'GetAddrInfoReqWrap');
+    most = Math.max(most, lookups.length);
+    await nextTurn();
+  }
+  expect(await found).toEqual(Array(8).fill({ kind: 'absent' }));
+  expect(most).toBeLessThanOrEqual(1);
 });
 
 test('concurrent lookups of a host share one request', async () => {

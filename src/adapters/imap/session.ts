@@ -1,5 +1,6 @@
 import type { ImapFlow } from 'imapflow';
 import type { LoginProvider, SessionAuth, SessionLogin } from '../mail-server/login.ts';
+import { lookupHost } from '../mail-server/resolve.ts';
 import { toTlsOptions } from '../mail-server/tls-options.ts';
 import {
   isRefusedLogin,
@@ -123,7 +124,7 @@ async function connect(
     secure: server.tls === 'implicit',
     // Required: without it, imapflow goes on unencrypted if STARTTLS is not offered.
     ...(server.tls === 'starttls' ? { doSTARTTLS: true } : {}),
-    tls: toTlsOptions(ca),
+    tls: { ...toTlsOptions(ca), lookup: lookupHost },
     auth,
     clientInfo: { name: 'Outtray', version: false, vendor: false, 'support-url': false },
     // Its log has addresses and subjects.
