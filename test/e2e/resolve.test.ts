@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { type Resolve, resolveHost } from '../../src/adapters/mail-server/resolve.ts';
+import { postForm } from '../../src/adapters/mail-server/token-request.ts';
 import { openTransport, type TransportOptions } from '../../src/adapters/smtp/transport.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
@@ -8,6 +9,7 @@ import { openSimulatorMailbox } from '../helpers/imap/mailbox.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
 import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { startTokenEndpoint } from '../helpers/token-endpoint.ts';
 
 /** Not in DNS. */
 const HOST = 'mail.outtray.invalid';
@@ -98,13 +100,11 @@ describe.concurrent('host of a server', () => {
   });
 });
 
-test('connections to mailboxes share one lookup, so that one that hangs leaves threads to SMTP', async () => {
-  await using gmail = await startSimulator();
-  await using stack = new AsyncDisposableStack();
-  const mailboxes = Array.from({ length: 8 }, () => stack.use(openSimulatorMailbox(gmail)));
+/** Returns the results, and the maximum number of lookups at once meanwhile. */
+async function countLookups<Result>(running: readonly Promise<Result>[]) {
   let most = 0;
   let isDone = false;
-  const found = Promise.all(mailboxes.map(({ findSent }) => findSent('<msg_1@acme.test>'))).finally(() => {
+  const results = Promise.all(running).finally(() => {
     isDone = true;
   });
   while (!isDone) {
@@ -112,8 +112,27 @@ test('connections to mailboxes share one lookup, so that one that hangs leaves t
     most = Math.max(most, lookups.length);
     await nextTurn();
   }
-  expect(await found).toEqual(Array(8).fill({ kind: 'absent' }));
-  expect(most).toBeLessThanOrEqual(1);
+  return { results: await results, most };
+}
+
+describe('a lookup that hangs leaves threads to SMTP, since it is shared by', () => {
+  test('the mailboxes of all accounts', async () => {
+    await using gmail = await startSimulator();
+    await using stack = new AsyncDisposableStack();
+    const mailboxes = Array.from({ length: 8 }, () => stack.use(openSimulatorMailbox(gmail)));
+    const { results, most } = await countLookups(mailboxes.map(({ findSent }) => findSent('<1@acme.test>')));
+    expect(results).toEqual(Array(8).fill({ kind: 'absent' }));
+    expect(most).toBeLessThanOrEqual(1);
+  });
+
+  test('the token requests of all accounts', async () => {
+    await using issuer = await startTokenEndpoint({ access_token: 'a-token' });
+    const url = issuer.url.replace('127.0.0.1', 'localhost');
+    const requests = Array.from({ length: 8 }, () => postForm(url, {}, 5000));
+    const { results, most } = await countLookups(requests);
+    expect(results.map(String)).toEqual(Array(8).fill('{"access_token":"a-token"}'));
+    expect(most).toBeLessThanOrEqual(1);
+  });
 });
 
 test('concurrent lookups of a host share one request', async () => {
