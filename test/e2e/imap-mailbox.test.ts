@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import type { Credentials } from '../../src/core/accounts/credentials.ts';
 import type { ImapFault } from '../../src/simulator/mailbox/faults.ts';
@@ -207,6 +208,23 @@ describe.concurrent('a failed look', () => {
     await using next = openSimulatorMailbox(gmail);
     expect(await next.findSent(ID)).toEqual(FOUND);
     expect(await mailbox.findSent(ID)).toEqual(FOUND);
+  });
+
+  test('by a flood of lines before the login ends at once, since it would slow sending', async () => {
+    const certificate = createCertificate(['localhost']);
+    await using server = await startRawSmtp(async (io) => {
+      io.send('* OK Gimap ready\r\n');
+      const isEnded = io.readToEnd().then(() => true);
+      const pause = () => nextTurn().then(() => false);
+      while (!(await Promise.race([isEnded, pause()]))) io.send('* OK Still here\r\n'.repeat(1000));
+    }, certificate);
+    await using mailbox = openTestMailbox({
+      url: `imaps://localhost:${server.port}`,
+      ca: certificate.ca,
+      credentials: passwordOf('abcdefghijklmnop'),
+      deadlines: { lookMs: 60_000 },
+    });
+    expect(await mailbox.findSent(ID)).toEqual(failedWith('imap_unavailable', false, /./));
   });
 
   test('because of time names the limit', async () => {
