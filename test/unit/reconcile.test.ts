@@ -413,6 +413,23 @@ describe('a client that asks for a search', () => {
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', possibleDuplicate: true });
   });
 
+  test('gets the result of a search that began after it asked', async () => {
+    const slow = Promise.withResolvers<SentResult>();
+    const results = [ABSENT, slow.promise, FOUND];
+    let searches = 0;
+    const { core, id } = await anUncertain(() => results[searches++] ?? ABSENT);
+    const earlier = reconcile(core, id);
+    await vi.waitFor(() => expect(searches).toBe(2));
+    const { lookup } = (await core.store.get(id)) as Delivery;
+    await delay(5);
+    const later = reconcile(core, id);
+    await becomes(core, id, (now) => now.lookup?.requestedAt !== lookup?.requestedAt);
+    slow.resolve(ABSENT);
+    expect((await later).delivery.status).toBe('sent');
+    await earlier;
+    expect(searches).toBe(3);
+  });
+
   test('gets the reason if the mailbox cannot be searched, and a login that was refused is tried again', async () => {
     const { core, id } = await anUncertain(finds(failing(REFUSED), failing(DOWN), FOUND));
     const outcome = () =>
