@@ -298,8 +298,6 @@ describe('a message whose attempt ended uncertain', () => {
     const { id } = await core.accept();
     const { status, error, lookup } = await core.outcomeOf(id);
     expect([status, lookup?.fault?.code]).toEqual(['uncertain', 'imap_unavailable']);
-    // A slow machine skips steps.
-    expect(lookup?.looks).toBeGreaterThan(1);
     expect(core.accounts.status('bot@acme.com').pause).toBeNull();
     expect(error?.detail).toMatch(
       /Sent Mail could not be searched within \d+ s after the attempt: No route to host\.$/,
@@ -366,7 +364,7 @@ describe('a message whose attempt ended uncertain', () => {
     const { id } = await core.accept({ expiresAt: Date.now() + 700 });
     const expired = await core.outcomeOf(id);
     expect(expired).toMatchObject({ status: 'expired', possibleDuplicate: true });
-    expect(expired.lookup?.looks).toBeGreaterThan(0);
+    expect(expired.lookup?.lookedAt).toBeGreaterThan(0);
     expect(core.jobs).toHaveLength(1);
   });
 });
@@ -447,7 +445,10 @@ describe('a client that asks for a search', () => {
     const { id } = await core.accept();
     await becomes(core, id, ({ lookup }) => lookup !== null);
     const { delivery } = await reconcile(core, id);
-    expect(delivery).toMatchObject({ status: 'deferred', lookup: { looks: 1, state: 'looking' } });
+    expect(delivery).toMatchObject({
+      status: 'deferred',
+      lookup: { lookedAt: expect.any(Number), state: 'looking' },
+    });
     expect(delivery.error?.detail).toMatch(/It was not found in Sent Mail\. The search goes on\.$/);
     expect((await reconcile(core, id)).delivery.status).toBe('sent');
   });
@@ -469,8 +470,9 @@ describe('a client that asks for a search', () => {
     expect(delivery).toMatchObject({
       status: 'deferred',
       nextAttemptAt: waiting.nextAttemptAt,
-      lookup: { state: 'idle', looks: 2 },
+      lookup: { state: 'idle' },
     });
+    expect(find.calls).toBe(2);
     expect((await reconcile(core, id)).delivery.status).toBe('sent');
     expect(core.jobs).toHaveLength(1);
   });

@@ -30,8 +30,6 @@ export interface Lookup {
   readonly since: number;
   /** When the latest one ended, in epoch ms by the shared clock. */
   readonly endedAt: number;
-  /** Number of searches so far, failed ones included. */
-  readonly looks: number;
   /** When the latest search began, in epoch ms by the shared clock. Missing: there was none. */
   readonly lookedAt?: number;
   /** When a client last asked for a search, by the same clock. Missing: none has. */

@@ -68,7 +68,6 @@ export function lookupAfter(
     possibleDuplicate: sending.possibleDuplicate,
     since: earlier?.since ?? attempt.startedAt,
     endedAt: now(),
-    looks: 0,
     fault: null,
   };
 }

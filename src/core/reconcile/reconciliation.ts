@@ -127,7 +127,6 @@ function formerLookup(delivery: Delivery): Lookup | null {
     possibleDuplicate,
     since: startedAt,
     endedAt: endedAt ?? startedAt,
-    looks: 0,
     fault: null,
   };
 }

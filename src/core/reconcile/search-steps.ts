@@ -27,7 +27,7 @@ export function stepAfterSearch(
 ): DeliveryChange {
   if (result.kind === 'found') return { ...confirm(delivery, lookup, deps), lookupResult: 'confirmed' };
   const fault = result.kind === 'failed' ? { code: result.fault.code, detail: result.fault.detail } : null;
-  const searched = { ...lookup, looks: lookup.looks + 1, lookedAt: beganAt, fault };
+  const searched = { ...lookup, lookedAt: beganAt, fault };
   // A client that asked after the search began may have seen the copy since.
   if ((lookup.requestedAt ?? 0) > beganAt)
     return deps.changes.plan(delivery, amend(delivery, { lookup: searched }), { kind: 'retry', afterMs: 0 });
