@@ -32,7 +32,7 @@ export interface Lookup {
   readonly endedAt: number;
   /** When the latest search began, in epoch ms by the shared clock. Missing: there was none. */
   readonly lookedAt?: number;
-  /** When a client last asked for a search, by the same clock. Missing: none has. */
+  /** When a client last asked for a search that has not ended, by the same clock. Missing: none has. */
   readonly requestedAt?: number;
   /** Why the latest search failed. Null: it did not, or there was none. */
   readonly fault: { readonly code: ErrorCode; readonly detail: string } | null;

@@ -27,9 +27,10 @@ export function stepAfterSearch(
 ): DeliveryChange {
   if (result.kind === 'found') return { ...confirm(delivery, lookup, deps), lookupResult: 'confirmed' };
   const fault = result.kind === 'failed' ? { code: result.fault.code, detail: result.fault.detail } : null;
-  const searched = { ...lookup, lookedAt: beganAt, fault };
+  const { requestedAt = 0, ...begun } = lookup;
+  const searched = { ...begun, lookedAt: beganAt, fault };
   // A client that asked after the search began may have seen the copy since.
-  if ((lookup.requestedAt ?? 0) > beganAt)
+  if (requestedAt > beganAt)
     return deps.changes.plan(delivery, amend(delivery, { lookup: searched }), { kind: 'retry', afterMs: 0 });
   if (lookup.state === 'checking') return endCheck(delivery, searched, result, deps);
   const { backoffScale } = deps.policy;
