@@ -114,7 +114,6 @@ export function aLookup(patch: Partial<Lookup> = {}): Lookup {
     possibleDuplicate: false,
     since: 1000,
     endedAt: 2000,
-    looks: 0,
     fault: null,
     ...patch,
   };

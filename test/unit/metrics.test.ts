@@ -8,7 +8,7 @@ import { createEvents } from '../../src/core/events.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { anAccountStatus } from '../helpers/account-status.ts';
 import { CALLER, startCore } from '../helpers/core.ts';
-import { aDelivery, aDraft } from '../helpers/delivery.ts';
+import { aDelivery, aDraft, aLookup } from '../helpers/delivery.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 import { parseMetrics, samplesOf } from '../helpers/metrics.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -119,6 +119,19 @@ describe('counters', () => {
     ]);
     expect(await read('outtray_attempt_duration_seconds_count')).toEqual(['3']);
     expect(await read('outtray_attempt_duration_seconds_sum')).toEqual(['0.75']);
+  });
+
+  test('count searches of Sent Mail by the account that is searched, and by result', async () => {
+    const { events, read } = start();
+    const delivery = aDelivery({ status: 'deferred', account: 'sales@acme.com', lookup: aLookup() });
+    events.emit('message.looked_up', delivery, 'confirmed');
+    events.emit('message.looked_up', aDelivery({ account: 'removed@acme.com' }), 'not_possible');
+    expect(await read('outtray_reconciliations_total')).toEqual([
+      `{account="${BOT}",result="confirmed"} 1`,
+      '{account="_OTHER",result="not_possible"} 1',
+      `{account="${BOT}",result="not_found"} 0`,
+      `{account="${BOT}",result="not_possible"} 0`,
+    ]);
   });
 
   test('count each bounced recipient once, by class, and mail that follows messages by kind', async () => {

@@ -7,6 +7,7 @@ import {
   FOLLOW_UP_KINDS,
   type FollowUp,
 } from '../../core/delivery/follow-up.ts';
+import { LOOKUP_RESULTS } from '../../core/delivery/lookup.ts';
 import type { Events } from '../../core/events.ts';
 import type { WebhookResult } from '../../core/ports/webhook-sender.ts';
 import { addCounter, addHistogram } from './plain-metrics.ts';
@@ -56,6 +57,12 @@ export function countEvents(
     labelNames: ['account', 'outcome', 'code'],
     expected: () => accounts().map((account) => [account, 'accepted']),
   });
+  const lookedUp = addCounter(registry, {
+    name: 'outtray_reconciliations_total',
+    help: 'Searches of Sent Mail for messages whose outcome was unknown, by account and result: confirmed, not_found, or not_possible (the mailbox cannot be read).',
+    labelNames: ['account', 'result'],
+    expected: () => accounts().flatMap((account) => LOOKUP_RESULTS.map((each) => [account, each] as const)),
+  });
   const deliveryDuration = addHistogram(registry, {
     name: 'outtray_delivery_duration_seconds',
     help: 'Time from when a message was due until it was sent.',
@@ -103,6 +110,9 @@ export function countEvents(
     attempts.at(toLabel(attempt.account, delivery), outcome, fault?.error.code).total += 1;
     // The end of an attempt that was interrupted by a crash is unknown.
     if (server !== '') attemptDuration.observe(attemptSeconds(attempt));
+  });
+  events.on('message.looked_up', (delivery, result) => {
+    lookedUp.at(toLabel(delivery.lookup?.account ?? delivery.account, delivery), result).total += 1;
   });
   events.on('message.followed_up', (delivery, followUp) => {
     const label = toLabel(delivery.account, delivery);
