@@ -119,6 +119,18 @@ describe.concurrent('with INBOUND=replies', { timeout: 60_000 }, () => {
       ]);
   });
 
+  test('a report that one recipient failed and another waits bounces one and delays the other', async () => {
+    await using app = await startInbound();
+    const to = [HELLO.to, 'bob@example.net'];
+    const { body } = await app.service.send({ ...HELLO, to }, { wait: 20 });
+    const waits = 'Final-Recipient: rfc822; bob@example.net\nAction: delayed\nStatus: 4.4.1\n\n';
+    deliver(app, reportAbout(body.message_id).replace('Final-Recipient', `${waits}$&`));
+    expect((await followed(app.service, body.id, 2)).follow_ups).toMatchObject([
+      { kind: 'bounced', recipients: ['ada@example.com'] },
+      { kind: 'delayed', recipients: ['bob@example.net'] },
+    ]);
+  });
+
   test('a bounce that comes before the message is sent is recorded then', async () => {
     await using app = await startInbound();
     const to = [HELLO.to, 'slow+800ms@simulator.test'];

@@ -12,7 +12,8 @@ const MESSAGE: ReferredMessage = {
 const TO_ADA = { ...MESSAGE, recipients: ['ada@example.com'] };
 
 async function decide(text: string, message: ReferredMessage | null = MESSAGE) {
-  return decideInbound(await parseText(text), message, AT);
+  const decided = decideInbound(await parseText(text), message, AT);
+  return decided.kind === 'decided' && decided.decisions.length === 1 ? decided.decisions[0] : decided;
 }
 
 function statusOf(...fields: string[]): string {
@@ -20,6 +21,7 @@ function statusOf(...fields: string[]): string {
 }
 
 const ADA_FAILED = ['Final-Recipient: rfc822; ada@example.com', 'Action: failed'];
+const BOB_WAITS = ['Final-Recipient: rfc822; bob@example.net', 'Action: delayed', 'Status: 4.4.1'];
 
 describe('classifies', () => {
   test.each([
@@ -116,18 +118,30 @@ describe("Gmail's report", () => {
     });
   });
 
-  test('bounces only those that failed if others wait or got the message', async () => {
-    const status = statusOf(
-      'Final-Recipient: rfc822; bob@example.net',
-      'Action: delayed',
-      'Status: 4.4.1',
-      '',
-      ...ADA_FAILED,
-      'Status: 5.1.1',
-    );
+  test('bounces those that failed, and reports a delay of those that wait', async () => {
+    const status = statusOf(...BOB_WAITS, '', ...ADA_FAILED, 'Status: 5.1.1');
+    const at = { at: AT, mailId: '<63fc15e0.050a0220.58de0.183e.GMR@mx.google.com>' };
+    expect(await decide(aReport({ status }))).toMatchObject({
+      decisions: [
+        { ...at, kind: 'bounced', recipients: [{ email: 'Ada@example.com', suppress: true }] },
+        { ...at, kind: 'delayed', recipients: [{ email: 'bob@example.net', class: 'soft' }] },
+      ],
+    });
+  });
+
+  test('reports a delay although a recipient of another message failed', async () => {
+    const status = statusOf('Final-Recipient: rfc822; eve@example.org', 'Action: failed', '', ...BOB_WAITS);
+    expect(await decide(aReport({ status }))).toMatchObject({
+      kind: 'delayed',
+      recipients: [{ email: 'bob@example.net' }],
+    });
+  });
+
+  test('bounces a recipient that it reports as delayed too', async () => {
+    const status = statusOf(...BOB_WAITS, '', ...BOB_WAITS.slice(0, 1), 'Action: failed', 'Status: 5.2.2');
     expect(await decide(aReport({ status }))).toMatchObject({
       kind: 'bounced',
-      recipients: [{ email: 'Ada@example.com' }],
+      recipients: [{ email: 'bob@example.net', class: 'soft' }],
     });
   });
 

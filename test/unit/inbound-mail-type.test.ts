@@ -47,7 +47,7 @@ describe('by headers alone, finds', () => {
       .replaceAll('--report\n', `--${boundary}\n`)
       .replace('--report--', `--${boundary}--`)
       .replace('boundary="report"', `boundary="${boundary}"`);
-    expect(await typeOf(text)).toEqual(['bounce', 'report']);
+    expect(await typeOf(text)).toEqual(['report', 'report']);
   });
 
   test('a reply to an id without angle brackets', async () => {
@@ -124,7 +124,7 @@ describe('reads from a report without parts', () => {
   ])('the code of %s', async (_name, text, status, code) => {
     const mail = await parseText(aTextReport(text));
     expect(mail).toMatchObject({
-      kind: 'bounce',
+      kind: 'report',
       candidates: [OUR_ID],
       recipients: [{ addresses: [], status }],
     });
@@ -135,7 +135,7 @@ describe('reads from a report without parts', () => {
     const parts = `\n--x\n\n550 5.1.1 No such user\n--x\nContent-Type: message/rfc822\n\nMessage-ID: ${OUR_ID}\nContent-Type: text/plain\n\n550 5.7.1\n--x--\n`;
     const headers = 'From: MAILER-DAEMON@example.com\nContent-Type: multipart/mixed; boundary=x\n';
     expect(await parseText(headers + parts)).toMatchObject({
-      kind: 'bounce',
+      kind: 'report',
       candidates: [OUR_ID],
       recipients: [{ status: '5.1.1' }],
     });
@@ -154,10 +154,10 @@ describe('reads from a report without parts', () => {
   });
 
   test.each([
-    ['Message-ID: <E1P1ceB-000FL1-4q@mx.example.com>', 'Delay reason: 450 try later', 'delay'],
-    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'Delay reason: timeout', 'delay'],
-    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'host said: 550 User unknown', 'bounce'],
-  ])('a delay of Exim, which names failed recipients in a header: %s', async (header, text, kind) => {
-    expect((await parseText(`${header}\n${aTextReport(text)}`)).kind).toBe(kind);
+    ['Message-ID: <E1P1ceB-000FL1-4q@mx.example.com>', 'Delay reason: 450 try later', 'delayed'],
+    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'Delay reason: timeout', 'delayed'],
+    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'host said: 550 User unknown', 'failed'],
+  ])('a delay of Exim, which names failed recipients in a header: %s', async (header, text, action) => {
+    expect((await parseText(`${header}\n${aTextReport(text)}`)).recipients).toMatchObject([{ action }]);
   });
 });

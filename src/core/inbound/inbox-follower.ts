@@ -7,6 +7,7 @@ import type { SharedState, SharedValue } from '../ports/shared-state.ts';
 import { isUnavailable } from '../retry-until-available.ts';
 import { SECOND } from '../time.ts';
 import type { InboundMail } from './inbound-mail.ts';
+import type { Recorded } from './inbound-recorder.ts';
 import type { InboxPosition } from './inbox-position.ts';
 import type { MailHandler } from './mail-handler.ts';
 import { createWaitingMails, type InboxState } from './waiting-mail.ts';
@@ -87,8 +88,13 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
     async function handle(mail: InboundMail, receivedAt: number): Promise<void> {
       try {
         const decided = await handler.decide(mail, user, receivedAt);
-        if (decided.kind === 'ignored') events.emit('inbox.ignored', user, decided.reason);
-        else if ((await waiting.record(decided, ended)) === 'ignored')
+        if (decided.kind === 'ignored') {
+          events.emit('inbox.ignored', user, decided.reason);
+          return;
+        }
+        const recorded: Recorded[] = [];
+        for (const each of decided.mails) recorded.push(await waiting.record(each, ended));
+        if (recorded.every((result) => result === 'ignored'))
           events.emit('inbox.ignored', user, 'recorded_before');
       } catch (error) {
         if (isUnavailable(error) || ended.aborted) throw error;

@@ -14,12 +14,17 @@ import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
 /** Why a mail changed nothing. */
 export type MailReason = IgnoreReason | 'recorded_before' | 'unreadable';
 
-/** A mail, and what it says about a message. */
+/** What a mail changes of a message. */
 export interface DecidedMail {
-  readonly kind: 'decided';
   /** `msg_…` */
   readonly id: string;
   readonly decision: InboundDecision;
+}
+
+/** What a mail changes, in the order in which it is recorded. */
+export interface DecidedMails {
+  readonly kind: 'decided';
+  readonly mails: readonly DecidedMail[];
 }
 
 /** Handles the reports and the replies in the inbox of an account. */
@@ -31,9 +36,9 @@ export interface MailHandler {
    * @param receivedAt In epoch ms
    * @throws {AppError} `queue_unavailable`
    */
-  decide(mail: InboundMail, user: string, receivedAt: number): Promise<DecidedMail | IgnoredMail>;
+  decide(mail: InboundMail, user: string, receivedAt: number): Promise<DecidedMails | IgnoredMail>;
   /**
-   * Records a mail. Recording it again changes nothing.
+   * Records what a mail changes. Recording it again changes nothing.
    *
    * @throws {AppError} `queue_unavailable`
    */
@@ -72,11 +77,11 @@ export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDep
   return {
     async decide(mail, user, receivedAt) {
       const message = await findMessage(mail, user);
-      const decision = decideInbound(mail, message, receivedAt);
-      if (decision.kind === 'ignored') return decision;
+      const decided = decideInbound(mail, message, receivedAt);
+      if (decided.kind === 'ignored') return decided;
       // Only a known message is decided about.
       const { id } = message as FoundMessage;
-      return { kind: 'decided', id, decision };
+      return { kind: 'decided', mails: decided.decisions.map((decision) => ({ id, decision })) };
     },
     record: ({ id, decision }) => recorder.record(id, decision),
   };

@@ -3,7 +3,6 @@ import { parseAuthenticationResults } from '../../../core/inbound/authentication
 import { parseDeliveryStatus, toAddress } from '../../../core/inbound/delivery-status.ts';
 import {
   findOurMessageIds,
-  type InboundKind,
   type InboundMail,
   type RecipientReport,
 } from '../../../core/inbound/inbound-mail.ts';
@@ -85,7 +84,7 @@ function parseReport({ headers, text, status: statusPart, returned }: MailParts,
     ...messageIdsIn(quoted),
   ];
   return {
-    kind: kindOf(recipients),
+    kind: recipients.length > 0 ? 'report' : 'other',
     candidates: unique(ids.flatMap(withBrackets).flatMap(findOurMessageIds)),
     recipients,
     reportingMta: status?.reportingMta ?? null,
@@ -100,11 +99,6 @@ function namesEachFailure(headers: Headers): boolean {
     /^<E[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}@/.test(firstValueOf(headers, 'message-id') ?? '') ||
     valuesOf(headers, 'received').some((value) => /\bwith local \(Exim\b/.test(value))
   );
-}
-
-function kindOf(recipients: readonly RecipientReport[]): InboundKind {
-  if (recipients.some(({ action }) => action === 'failed')) return 'bounce';
-  return recipients.length > 0 ? 'delay' : 'other';
 }
 
 /** X-Failed-Recipients names the recipient if the only group of a report does not. */
