@@ -123,11 +123,7 @@ describe('reads from a report without parts', () => {
     ],
   ])('the code of %s', async (_name, text, status, code) => {
     const mail = await parseText(aTextReport(text));
-    expect(mail).toMatchObject({
-      kind: 'report',
-      candidates: [OUR_ID],
-      recipients: [{ addresses: [], status }],
-    });
+    expect(mail).toMatchObject({ kind: 'report', candidates: [OUR_ID], recipients: [{ status }] });
     expect(mail.recipients[0]?.smtp?.code ?? null).toBe(code);
   });
 
@@ -151,6 +147,22 @@ describe('reads from a report without parts', () => {
       { addresses: ['ada@example.com'], status: '5.1.1' },
       { addresses: ['bob@example.net'], status: '5.2.2' },
     ]);
+  });
+
+  test.each([
+    ['qmail', '<bob@example.net>:', '<Ada@example.com>:'],
+    ['GMX', '"bob@example.net":', '"Ada@example.com":'],
+  ])('the recipients that %s names above their errors', async (_name, bob, ada) => {
+    const text = `Hi.\n\n${bob}\nRemote host said: 552 5.2.2 Full\nGiving up.\n\n${ada}\nNo mailbox here. (#5.1.1)`;
+    expect((await parseText(aTextReport(text))).recipients).toMatchObject([
+      { addresses: ['bob@example.net'], status: '5.2.2', smtp: { code: 552 } },
+      { addresses: ['Ada@example.com'], status: '5.1.1', smtp: null },
+    ]);
+  });
+
+  test('the only recipient that qmail names', async () => {
+    const mail = await parseText(aTextReport('<ada@example.com>:\r\nNo mailbox here. (#5.1.1)'));
+    expect(mail.recipients).toMatchObject([{ addresses: ['ada@example.com'], status: '5.1.1' }]);
   });
 
   test.each([

@@ -9,15 +9,13 @@ import {
 import { hasControlCharacters } from '../../../core/message/address.ts';
 import { firstValueOf, fromOf, mailboxesIn, mailTypeOf, valuesOf } from './mail-type.ts';
 import { type Headers, type MailParts, readMail } from './read-mail.ts';
-import { readTextReport, splitTextReport } from './text-report.ts';
+import { MAX_NAMED, readTextReport, splitTextReport } from './text-report.ts';
 
 /** Which part of a mail is worth reading. Null: none, for it cannot concern a message of ours. */
 export type Candidate = 'report' | 'reply' | null;
 
 /** A report names one message, and a reply a thread. */
 const MAX_CANDIDATES = 20;
-/** Gmail takes 100 recipients in a message. */
-const MAX_FAILED = 1000;
 
 /**
  * Decides by the headers of a mail whether it can be a report, whose body is needed, or a reply,
@@ -68,7 +66,7 @@ type Report = Pick<InboundMail, 'kind' | 'candidates' | 'recipients' | 'reportin
 function parseReport({ headers, text, status: statusPart, returned }: MailParts, isCut: boolean): Report {
   const status = statusPart === null ? null : parseDeliveryStatus(statusPart);
   const { words, quoted } = splitTextReport(text);
-  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_FAILED);
+  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_NAMED);
   const isEmptyReport = status?.isEmpty === true && !isCut;
   // Without groups of recipients, it is a report without parts. With groups of which none failed or
   // waits, it reports success.
