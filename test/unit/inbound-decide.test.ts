@@ -179,6 +179,27 @@ describe("Gmail's report", () => {
     expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
   });
 
+  test.each([
+    ['in xtext', 'ada+2Bnews@example.com', 'ada+news@example.com'],
+    ['that looks like xtext', 'ada+2Bnews@example.com', 'ada+2Bnews@example.com'],
+    ['that is no xtext', 'ada+news+0A@example.com', 'ada+news+0a@example.com'],
+  ])('names an original recipient %s', async (_name, written, email) => {
+    const status = statusOf(`Original-Recipient: rfc822;${written}`, 'Action: failed', 'Status: 5.1.1');
+    expect(
+      await decide(aReport({ status }), { ...MESSAGE, recipients: [email, 'bob@example.net'] }),
+    ).toMatchObject({
+      recipients: [{ email }],
+    });
+  });
+
+  test('names the recipient that is written so, rather than one in xtext', async () => {
+    const status = statusOf('Original-Recipient: rfc822;ada+2Bnews@example.com', 'Action: failed');
+    const recipients = ['ada+news@example.com', 'ada+2bnews@example.com'];
+    expect(await decide(aReport({ status }), { ...MESSAGE, recipients })).toMatchObject({
+      recipients: [{ email: 'ada+2bnews@example.com' }],
+    });
+  });
+
   test('has a status part of RFC 6533, or an encoded one', async () => {
     const status = statusOf('Final-Recipient: utf-8; jörg@bücher.example', 'Action: failed', 'Status: 5.1.1');
     const encoded = Buffer.from(status).toString('base64');
