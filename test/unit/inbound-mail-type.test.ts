@@ -64,6 +64,22 @@ describe('by headers alone, finds', () => {
     ]);
   });
 
+  test.each(['disposition-notification', 'global-disposition-notification', 'feedback-report'])(
+    'nothing in a report without a report type, whose second part is a %s',
+    async (name) => {
+      const text = aReport({ status: 'Final-Recipient: rfc822; ada@example.com\nDisposition: x; deleted\n' })
+        .replace('; report-type=delivery-status', '')
+        .replace('message/delivery-status', `message/${name}`);
+      expect(await typeOf(text)).toEqual(['other', 'report']);
+      expect((await parseText(text)).candidates).toEqual([]);
+    },
+  );
+
+  test('a report without a report type, whose second part is a status', async () => {
+    const text = aReport().replace('; report-type=delivery-status', '');
+    expect(await typeOf(text)).toEqual(['report', 'report']);
+  });
+
   test('nothing in mail that does not refer to ours', async () => {
     expect(await typeOf(aReply().replace(OUR_ID, '<x@example.com>'))).toEqual(['reply', null]);
   });

@@ -37,7 +37,7 @@ export async function candidateOf(headerBytes: Uint8Array): Promise<Candidate> {
 export async function parseInbound(raw: Uint8Array, isCut: boolean): Promise<InboundMail> {
   const parts = await readMail(raw);
   const { headers } = parts;
-  const type = mailTypeOf(headers);
+  const type = parts.isOtherReport ? 'other' : mailTypeOf(headers);
   const common = {
     mailId: mailIdOf(headers),
     from: fromOf(headers),
