@@ -131,6 +131,18 @@ describe.concurrent('with INBOUND=replies', { timeout: 60_000 }, () => {
     ]);
   });
 
+  test('a reply that the account writes from one of its aliases is no reply of a recipient', async () => {
+    await using app = await startInbound({ env: { GMAIL_ALIASES: 'sales@acme.com', LOG_LEVEL: 'debug' } });
+    const { id, message_id } = await sendHello(app);
+    const reply = aReply().replaceAll(OUR_ID, message_id);
+    deliver(app, reply.replaceAll('ada@example.com', 'Sales@acme.com'));
+    deliver(app, reply);
+    expect((await followed(app.service, id)).follow_ups).toMatchObject([
+      { kind: 'replied', from: 'ada@example.com' },
+    ]);
+    expect(app.service.logs).toContainEqual(expect.objectContaining({ reason: 'own_mail' }));
+  });
+
   test('a bounce that comes before the message is sent is recorded then', async () => {
     await using app = await startInbound();
     const to = [HELLO.to, 'slow+800ms@simulator.test'];

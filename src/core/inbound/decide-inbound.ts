@@ -8,7 +8,7 @@ import { isFromGmail, isFromServerOf } from './trust.ts';
 export interface ReferredMessage {
   readonly messageId: string;
   readonly recipients: readonly string[];
-  /** Addresses that the account sends from: From of the message, and the login. */
+  /** Addresses that the account sends from: From of the message, the login and the aliases. */
   readonly senders: readonly string[];
 }
 

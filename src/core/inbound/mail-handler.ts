@@ -32,11 +32,11 @@ export interface MailHandler {
   /**
    * Finds the message that a mail refers to, and decides what the mail changes.
    *
-   * @param user The account that received it
+   * @param own Addresses of the account that received it
    * @param receivedAt In epoch ms
    * @throws {AppError} `queue_unavailable`
    */
-  decide(mail: InboundMail, user: string, receivedAt: number): Promise<DecidedMails | IgnoredMail>;
+  decide(mail: InboundMail, own: readonly string[], receivedAt: number): Promise<DecidedMails | IgnoredMail>;
   /**
    * Records what a mail changes. Recording it again changes nothing.
    *
@@ -58,12 +58,15 @@ interface FoundMessage extends ReferredMessage {
 
 export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDeps): MailHandler {
   /** Returns the first message of ours that a mail refers to. */
-  async function findMessage({ candidates }: InboundMail, user: string): Promise<FoundMessage | null> {
+  async function findMessage(
+    { candidates }: InboundMail,
+    own: readonly string[],
+  ): Promise<FoundMessage | null> {
     for (const messageId of candidates) {
       const id = idOf(messageId);
       const delivery = await store.get(id);
       const found = delivery ? toFound(delivery, messageId) : await findRemoved(id, messageId);
-      if (found) return { ...found, senders: [...found.senders, user] };
+      if (found) return { ...found, senders: [...found.senders, ...own] };
     }
     return null;
   }
@@ -75,8 +78,8 @@ export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDep
   }
 
   return {
-    async decide(mail, user, receivedAt) {
-      const message = await findMessage(mail, user);
+    async decide(mail, own, receivedAt) {
+      const message = await findMessage(mail, own);
       const decided = decideInbound(mail, message, receivedAt);
       if (decided.kind === 'ignored') return decided;
       // Only a known message is decided about.
