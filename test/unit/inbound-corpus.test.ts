@@ -18,6 +18,8 @@ interface Expected {
   readonly code?: string;
   /** Whether the server of the recipient wrote the report. */
   readonly isOfRecipient?: boolean;
+  /** Whether an address failed to which the recipient forwards. */
+  readonly isForwarded?: boolean;
 }
 
 const GROUP = { kind: 'bounced', recipients: ['libsisimai@googlegroups.com'], class: 'soft' } as const;
@@ -111,8 +113,14 @@ const EXPECTED: Record<string, Expected> = {
     code: '550 5.1.0',
     isOfRecipient: true,
   },
-  // The returned message is missing. The final recipient is a program behind the original one.
-  'lhost-postfix-01': { kind: 'bounced', id: null, recipients: ['kijitora@example.org'], class: 'hard' },
+  // The returned message is missing.
+  'lhost-postfix-01': {
+    kind: 'bounced',
+    id: null,
+    recipients: ['kijitora@example.org'],
+    class: 'hard',
+    isForwarded: true,
+  },
   'lhost-postfix-11': {
     kind: 'bounced',
     id: '20150213024558.1BC7520C0F@vagrant-centos65.vagrantup.com',
@@ -252,7 +260,7 @@ describe.each([
       const verified = { ...mail, from: 'mailer-daemon@googlemail.com', authentication: TRUSTED };
       const message = { messageId: OUR_ID, recipients: expected.recipients, senders: [SENDER] };
       const decision = decide({ ...verified, candidates: [OUR_ID] }, message);
-      const { code, class: bounceClass } = expected;
+      const { code, class: bounceClass, isForwarded = false } = expected;
       expect(decision).toMatchObject({
         kind: expected.kind,
         recipients: expected.recipients.map((email) => ({
@@ -260,7 +268,9 @@ describe.each([
           ...(code === undefined
             ? {}
             : { smtp: { code: Number(code.split(' ')[0]), enhanced: enhancedOf(code) } }),
-          ...(bounceClass === undefined ? {} : { class: bounceClass, suppress: bounceClass === 'hard' }),
+          ...(bounceClass === undefined
+            ? {}
+            : { class: bounceClass, suppress: bounceClass === 'hard' && !isForwarded }),
         })),
       });
     },

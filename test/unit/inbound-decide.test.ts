@@ -179,6 +179,31 @@ describe("Gmail's report", () => {
     expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
   });
 
+  test('bounces a recipient that forwards to an address that does not exist, and does not suppress it', async () => {
+    const status = statusOf(
+      'Final-Recipient: rfc822; x@forwarded.example',
+      'Original-Recipient: rfc822; ada@example.com',
+      'Action: failed',
+      'Status: 5.1.1',
+    );
+    expect(await decide(aReport({ status }))).toMatchObject({
+      kind: 'bounced',
+      recipients: [{ email: 'Ada@example.com', class: 'hard', suppress: false }],
+    });
+  });
+
+  test('about an address to which the recipient forwards is ignored if it does not name the recipient', async () => {
+    const status = statusOf(
+      'Final-Recipient: rfc822; x@forwarded.example',
+      'Action: failed',
+      'Status: 5.1.1',
+    );
+    expect(await decide(aReport({ status }), TO_ADA)).toEqual({
+      kind: 'ignored',
+      reason: 'unknown_recipient',
+    });
+  });
+
   test.each([
     ['in xtext', 'ada+2Bnews@example.com', 'ada+news@example.com'],
     ['that looks like xtext', 'ada+2Bnews@example.com', 'ada+2Bnews@example.com'],
@@ -393,14 +418,6 @@ describe('ignores a forged report', () => {
     ],
   ])('%s', async (_name, from, authentication) => {
     expect(await decide(aReport({ from, authentication }))).toEqual(untrusted);
-  });
-
-  test('about an address that is no recipient', async () => {
-    const status = statusOf('Final-Recipient: rfc822; eve@example.com', 'Action: failed', 'Status: 5.1.1');
-    expect(await decide(aReport({ status }), TO_ADA)).toEqual({
-      kind: 'ignored',
-      reason: 'unknown_recipient',
-    });
   });
 });
 

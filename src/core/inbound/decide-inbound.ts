@@ -87,15 +87,17 @@ function decideReport(mail: InboundMail, message: ReferredMessage, at: number): 
   return { kind: 'decided', decisions };
 }
 
+/** If an address to which a recipient forwards does not exist, the recipient itself does. */
 function toReported(
   email: string,
-  { action, smtp, diagnostic, status }: RecipientReport,
+  { addresses: [finalRecipient = email], action, smtp, diagnostic, status }: RecipientReport,
   { isEmptyReport, reportingMta }: InboundMail,
   isVerified: boolean,
 ): ReportedRecipient {
   const bounceClass = isEmptyReport ? 'policy' : bounceClassOf(status);
   const isCertain = isVerified || status === UNVERIFIED_SUPPRESSES;
-  const suppress = action === 'failed' && bounceClass === 'hard' && isCertain;
+  const isFinal = toMailboxKey(finalRecipient) === toMailboxKey(email);
+  const suppress = action === 'failed' && bounceClass === 'hard' && isCertain && isFinal;
   return { email, class: bounceClass, smtp, diagnostic, reportingMta, suppress };
 }
 

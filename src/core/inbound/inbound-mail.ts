@@ -11,8 +11,8 @@ export type InboundKind = 'report' | 'reply' | 'auto_reply' | 'other';
 /** What a report states about one recipient. */
 export interface RecipientReport {
   /**
-   * Final and original recipient, in canonical form, then their forms without xtext (RFC 3461). Empty:
-   * the report names none, so it can only be about a message with one recipient.
+   * Final and original recipient, in canonical form and in this order, then their forms without xtext
+   * (RFC 3461). Empty: the report names none, so it can only be about a message with one recipient.
    */
   readonly addresses: readonly string[];
   readonly action: 'failed' | 'delayed';
