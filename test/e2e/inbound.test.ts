@@ -119,7 +119,7 @@ describe.concurrent('with INBOUND=replies', { timeout: 60_000 }, () => {
       ]);
   });
 
-  test('a report that one recipient failed and another waits bounces one and delays the other', async () => {
+  test('a report of a failed and a waiting recipient bounces one and delays the other', async () => {
     await using app = await startInbound();
     const to = [HELLO.to, 'bob@example.net'];
     const { body } = await app.service.send({ ...HELLO, to }, { wait: 20 });

@@ -26,7 +26,7 @@ export interface IgnoredMail {
   readonly reason: IgnoreReason;
 }
 
-/** What a mail changes. A report of which some recipients failed and others wait changes two things. */
+/** What a mail changes: two things if some recipients of a report failed and others wait. */
 export interface DecidedInbound {
   readonly kind: 'decided';
   /** Never empty. Each has another kind. */

@@ -14,14 +14,14 @@ import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
 /** Why a mail changed nothing. */
 export type MailReason = IgnoreReason | 'recorded_before' | 'unreadable';
 
-/** What a mail changes of a message. */
+/** One change that a mail makes to a message. */
 export interface DecidedMail {
   /** `msg_…` */
   readonly id: string;
   readonly decision: InboundDecision;
 }
 
-/** What a mail changes, in the order in which it is recorded. */
+/** The changes that a mail makes, in the order in which they are recorded. */
 export interface DecidedMails {
   readonly kind: 'decided';
   readonly mails: readonly DecidedMail[];
@@ -38,7 +38,7 @@ export interface MailHandler {
    */
   decide(mail: InboundMail, own: readonly string[], receivedAt: number): Promise<DecidedMails | IgnoredMail>;
   /**
-   * Records what a mail changes. Recording it again changes nothing.
+   * Records a change. Recording it again changes nothing.
    *
    * @throws {AppError} `queue_unavailable`
    */

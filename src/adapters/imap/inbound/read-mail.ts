@@ -10,7 +10,7 @@ export interface MailParts {
   readonly text: string;
   /** Body of the status part (RFC 3464). Null: there is none. */
   readonly status: string | null;
-  /** Whether it is a read receipt (RFC 8098) or a complaint (RFC 5965), and has no status part. */
+  /** Whether a part is a read receipt (RFC 8098) or a complaint (RFC 5965). */
   readonly isOtherReport: boolean;
   /** The returned message or its headers. Null: there is none. */
   readonly returned: string | null;
@@ -47,12 +47,11 @@ export async function readMail(raw: Uint8Array): Promise<MailParts> {
   const bytes = withoutMboxLine(raw.subarray(0, MAX_MAIL_BYTES));
   const mail = await parse(bytes).catch(() => parse(headersOf(bytes)).catch(() => null));
   if (mail === null) return { headers: [], text: '', status: null, isOtherReport: false, returned: null };
-  const status = statusIn(mail);
   return {
     headers: mail.headers,
     text: mail.text ?? mail.html ?? '',
-    status,
-    isOtherReport: status === null && contentsOf(mail, OTHER_REPORT_TYPES).length > 0,
+    status: statusIn(mail),
+    isOtherReport: contentsOf(mail, OTHER_REPORT_TYPES).length > 0,
     returned: contentsOf(mail, RETURNED_TYPES)[0] ?? null,
   };
 }
