@@ -7,7 +7,6 @@ import type { SharedState, SharedValue } from '../ports/shared-state.ts';
 import { isUnavailable } from '../retry-until-available.ts';
 import { SECOND } from '../time.ts';
 import type { InboundMail } from './inbound-mail.ts';
-import type { Recorded } from './inbound-recorder.ts';
 import type { InboxPosition } from './inbox-position.ts';
 import type { MailHandler } from './mail-handler.ts';
 import { createWaitingMails, type InboxState } from './waiting-mail.ts';
@@ -76,7 +75,13 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
   }
 
   async function follow(inboxState: SharedValue<InboxState>, ended: AbortSignal): Promise<void> {
-    const waiting = createWaitingMails({ state: inboxState, handler, events, backoffScale });
+    const waiting = createWaitingMails({
+      state: inboxState,
+      handler,
+      events,
+      onIgnored: () => events.emit('inbox.ignored', user, 'no_change'),
+      backoffScale,
+    });
     const recording = waiting.run(ended);
     let writing: Promise<unknown> = Promise.resolve();
 
@@ -91,14 +96,8 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
     async function handle(mail: InboundMail, receivedAt: number): Promise<void> {
       try {
         const decided = await handler.decide(mail, ownAddresses(), receivedAt);
-        if (decided.kind === 'ignored') {
-          events.emit('inbox.ignored', user, decided.reason);
-          return;
-        }
-        const recorded: Recorded[] = [];
-        for (const each of decided.mails) recorded.push(await waiting.record(each, ended));
-        if (recorded.every((result) => result === 'ignored'))
-          events.emit('inbox.ignored', user, 'recorded_before');
+        if (decided.kind === 'ignored') events.emit('inbox.ignored', user, decided.reason);
+        else for (const each of decided.mails) await waiting.record(each, ended);
       } catch (error) {
         if (isUnavailable(error) || ended.aborted) throw error;
         // A mail that causes a bug must not stop those after it.

@@ -77,8 +77,9 @@ export function createImap(imap: ImapState, owner: string, server: { readonly po
       mailboxes.settings = { ...mailboxes.settings, ...settings };
     },
     changeUidValidity(user = owner) {
-      mailboxes.changeUidValidity(user);
+      // First, so that no session reports the change.
       imap.closeSessions();
+      mailboxes.changeUidValidity(user);
     },
     setEnabled: (enabled, user = owner) => mailboxes.enableImap(user, enabled),
     setLoginFault: (fault, times = Number.POSITIVE_INFINITY) => faults.setLoginFault(fault, times),
