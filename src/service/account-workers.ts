@@ -19,7 +19,7 @@ export interface AccountWorkersDeps extends Pick<Backend, 'queue' | 'store' | 's
   readonly changes: DeliveryChanges;
   readonly policy: RetryPolicy;
   readonly lookups: LookupRules;
-  readonly accounts: Pick<Accounts, 'findFallback'>;
+  readonly accounts: Pick<Accounts, 'findFallback' | 'addressesOf'>;
   readonly mailboxes: Mailboxes;
   /** Number of deliveries attempted at once. */
   readonly workers: number;
@@ -73,11 +73,12 @@ export function startAccountWorkers(sender: AccountTransport, deps: AccountWorke
 function createFollower(
   { account, inbox }: AccountTransport,
   lease: MailboxLease,
-  { mailHandler: handler, sharedState, events, backoffScale }: AccountWorkersDeps,
+  { mailHandler: handler, accounts, sharedState, events, backoffScale }: AccountWorkersDeps,
 ): InboxFollower | null {
   if (!inbox || !handler) return null;
   return createInboxFollower({
     user: account.user,
+    ownAddresses: () => accounts.addressesOf(account.user),
     inbox,
     lease,
     sharedState,

@@ -119,6 +119,30 @@ describe.concurrent('with INBOUND=replies', { timeout: 60_000 }, () => {
       ]);
   });
 
+  test('a report of a failed and a waiting recipient bounces one and delays the other', async () => {
+    await using app = await startInbound();
+    const to = [HELLO.to, 'bob@example.net'];
+    const { body } = await app.service.send({ ...HELLO, to }, { wait: 20 });
+    const waits = 'Final-Recipient: rfc822; bob@example.net\nAction: delayed\nStatus: 4.4.1\n\n';
+    deliver(app, reportAbout(body.message_id).replace('Final-Recipient', `${waits}$&`));
+    expect((await followed(app.service, body.id, 2)).follow_ups).toMatchObject([
+      { kind: 'bounced', recipients: ['ada@example.com'] },
+      { kind: 'delayed', recipients: ['bob@example.net'] },
+    ]);
+  });
+
+  test('a reply that the account writes from one of its aliases is no reply of a recipient', async () => {
+    await using app = await startInbound({ env: { GMAIL_ALIASES: 'sales@acme.com', LOG_LEVEL: 'debug' } });
+    const { id, message_id } = await sendHello(app);
+    const reply = aReply().replaceAll(OUR_ID, message_id);
+    deliver(app, reply.replaceAll('ada@example.com', 'Sales@acme.com'));
+    deliver(app, reply);
+    expect((await followed(app.service, id)).follow_ups).toMatchObject([
+      { kind: 'replied', from: 'ada@example.com' },
+    ]);
+    expect(app.service.logs).toContainEqual(expect.objectContaining({ reason: 'own_mail' }));
+  });
+
   test('a bounce that comes before the message is sent is recorded then', async () => {
     await using app = await startInbound();
     const to = [HELLO.to, 'slow+800ms@simulator.test'];

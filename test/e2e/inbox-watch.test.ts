@@ -42,7 +42,7 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     gmail.imap.deliver(UNRELATED);
     gmail.imap.deliver(report(1));
     await waitForIds(inbox, [1]);
-    expect(inbox.mails).toMatchObject([{ kind: 'bounce', recipients: [{ addresses: ['ada@example.com'] }] }]);
+    expect(inbox.mails).toMatchObject([{ kind: 'report', recipients: [{ addresses: ['ada@example.com'] }] }]);
     await waitForIdle(gmail);
     gmail.imap.deliver(report(2));
     await waitForIds(inbox, [1, 2]);
@@ -58,7 +58,7 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     gmail.imap.deliver(UNRELATED);
     gmail.imap.deliver(toMail(aReply()));
     gmail.imap.deliver(report(1));
-    await vi.waitFor(() => expect(inbox.mails.map(({ kind }) => kind)).toEqual(['reply', 'bounce']), WAIT);
+    await vi.waitFor(() => expect(inbox.mails.map(({ kind }) => kind)).toEqual(['reply', 'report']), WAIT);
     const fetches = gmail.imap.commands.map(({ text }) => text).filter((text) => text.includes('FETCH'));
     expect(fetches.filter((text) => !text.includes('BODY.PEEK[HEADER]'))).toHaveLength(1);
   });

@@ -65,6 +65,7 @@ describe('the account of a message', () => {
     const core = start(SENT);
     core.accounts.replace(core.senders.slice(1));
     expect(core.accounts.users()).toEqual([SUPPORT.user]);
+    expect(core.accounts.addressesOf(SALES.user)).toEqual(expect.arrayContaining(SALES.aliases));
     expect(core.accounts.defaultFrom).toEqual(SUPPORT.from);
     expect(() => core.accounts.route(aMessage(from('sales@acme.com')), { test: false })).toThrow();
     await expect(core.accounts.verify(SALES.user, never)).rejects.toThrow('There is no account');

@@ -1,15 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { candidateOf, parseInbound } from '../../src/adapters/imap/inbound/parse-inbound.ts';
-import type { BounceClass } from '../../src/core/delivery/follow-up.ts';
-import { decideInbound } from '../../src/core/inbound/decide-inbound.ts';
-import type { InboundKind } from '../../src/core/inbound/inbound-mail.ts';
+import type { BounceClass, FollowUpKind } from '../../src/core/delivery/follow-up.ts';
+import { decideInbound, type ReferredMessage } from '../../src/core/inbound/decide-inbound.ts';
+import type { InboundMail } from '../../src/core/inbound/inbound-mail.ts';
 import { DMARC_OF_GMAIL, OUR_ID } from '../helpers/inbound-mail.ts';
 
 const FOLDER = new URL('../fixtures/bounces/', import.meta.url);
 
 interface Expected {
-  readonly kind: InboundKind;
+  readonly kind: FollowUpKind;
   /** Message-ID of the message that the mail is about. Null: the mail does not name it. */
   readonly id: string | null;
   /** The recipients concerned, as the mail or the message returned in it names them. */
@@ -18,70 +18,72 @@ interface Expected {
   readonly code?: string;
   /** Whether the server of the recipient wrote the report. */
   readonly isOfRecipient?: boolean;
+  /** Whether an address failed to which the recipient forwards. */
+  readonly isForwarded?: boolean;
 }
 
-const GROUP = { kind: 'bounce', recipients: ['libsisimai@googlegroups.com'], class: 'soft' } as const;
+const GROUP = { kind: 'bounced', recipients: ['libsisimai@googlegroups.com'], class: 'soft' } as const;
 
 /** Read from each message, not from the output of the parser. */
 const EXPECTED: Record<string, Expected> = {
   'lhost-exim-01': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'E1P1ce6-000Egt-GZ@e1.example.org',
     recipients: ['kijitora@example.ed.jp'],
     class: 'blocked',
     code: '550 5.7.0',
   },
   'lhost-exim-05': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '19990429233445.000000@mx4.example.org',
     recipients: ['kijitora@neko.example.co.jp'],
     class: 'hard',
     code: '553 5.1.1',
   },
   'lhost-gmail-01': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'D992C2C3-F175-4C4D-97E2-53A90E4E5BF5@gmail.com',
     recipients: ['userunknown@example.jp'],
     class: 'hard',
     code: '550 5.1.1',
   },
   'lhost-gmail-04': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'CAJYcEwW7ghrwjbwmwK3GKRG98qSVTKhGBvnkbVH1RdwFJwHWFQ@mail.gmail.com',
     recipients: ['kijitora@example.com'],
     class: 'blocked',
     code: '554 5.7.1',
   },
   'lhost-gmail-06': {
-    kind: 'delay',
+    kind: 'delayed',
     id: 'A4D6026C-0699-460F-9F86-C2A5CB4BE6CE@gmail.com',
     recipients: ['kijitora@example.jp'],
     code: '450 4.2.2',
   },
   'lhost-gmail-08': {
-    kind: 'delay',
+    kind: 'delayed',
     id: 'AA6C0062-22D4-4D7E-8766-4494D07205C1@gmail.example.com',
     recipients: ['kijitora@example.com'],
   },
   'lhost-gmail-10': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '2F5AEFBF-6E99-4DDC-A664-6BC1D7CCF3D4@google.example.com',
     recipients: ['kijitora@6jo.example.co.jp'],
     class: 'soft',
   },
   'lhost-gmail-15': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'CAByYQsHq=c+uz-ubnN2pG3n256yS7P18KDbG6oStGF5bChUhyw@mail.google.example.com',
     recipients: ['mikeneko@libsisimai.org'],
     class: 'soft',
   },
   'lhost-gmail-17': {
-    kind: 'delay',
+    kind: 'delayed',
     id: 'CAByYQsHq=c+uz-ubnN2pG3n256yS7P18KDbG6oStGF5bChUhyw@mail.google.example.com',
     recipients: ['mikeneko@libsisimai.org'],
   },
   'lhost-gmail-19': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '20170429233445.9C8036C2E7D8@mail.example.com',
     recipients: ['neko-nyaan@google.example.com'],
     class: 'soft',
@@ -95,7 +97,7 @@ const EXPECTED: Record<string, Expected> = {
   'lhost-googlegroups-14': { ...GROUP, id: '1095EA7E-7BAF-431C-AAB1-DBAED5739F1B@libsisimai.com' },
   // A report without a status part.
   'lhost-office365-01': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'FFFFFFFF.EEEEEEEE@example.ed.jp',
     recipients: ['kijitora@example.com'],
     class: 'hard',
@@ -104,17 +106,23 @@ const EXPECTED: Record<string, Expected> = {
   },
   // It reports 5.1.0 for a failed SPF check.
   'lhost-office365-03': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '000000000000.2222.22222222222200000000@NEKO-NYAAN',
     recipients: ['kijitora@example.com'],
     class: 'soft',
     code: '550 5.1.0',
     isOfRecipient: true,
   },
-  // The returned message is missing. The final recipient is a program behind the original one.
-  'lhost-postfix-01': { kind: 'bounce', id: null, recipients: ['kijitora@example.org'], class: 'hard' },
+  // The returned message is missing.
+  'lhost-postfix-01': {
+    kind: 'bounced',
+    id: null,
+    recipients: ['kijitora@example.org'],
+    class: 'hard',
+    isForwarded: true,
+  },
   'lhost-postfix-11': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '20150213024558.1BC7520C0F@vagrant-centos65.vagrantup.com',
     recipients: ['kijitora@example.jp', 'noraneko@example.jp'],
     class: 'policy',
@@ -122,7 +130,7 @@ const EXPECTED: Record<string, Expected> = {
   },
   // Status 5.0.0, and `550 #5.1.0` as the reply.
   'rfc3464-51': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '00222222-2222-2222-2222-FF00FFFF0000@example.jp',
     recipients: ['kijitora@example.de'],
     class: 'soft',
@@ -130,55 +138,55 @@ const EXPECTED: Record<string, Expected> = {
   },
   // Failed with 4.0.0: the domain does not exist.
   'rfc3464-53': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'CAByYQsHoD+W5rSuhuhywef6ctb4__6whKo4VQCZk+LSM+HUZNA@mail.gmail.example.com',
     recipients: ['sironeko@example.jp'],
     class: 'soft',
   },
   'rfc3464-55': {
-    kind: 'delay',
+    kind: 'delayed',
     id: 'CAByYQsFyrGN=Aa73R9b-3-tiR7uFpUan+9CAWRmKP4z_GriF5Q@mail.gmail.example.com',
     recipients: ['sotoneko@nora.nyaan.jp'],
   },
   'rfc3464-57': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'CAByYQsGNYchW5-rGA6r51tLL-hiL6V-y_KsgPd4LNDvjPWuQww@mail.gmail.com',
     recipients: ['otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp'],
     class: 'soft',
     code: '550 null',
   },
   'rfc3464-59': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: 'CAByYQsF+iu-pg8_aLPvKr9sJjMqxhsHwLMJjMoozvvwWHH26TA@mail.gmail.com',
     recipients: ['neko@libsisimai.org'],
     class: 'soft',
   },
   'rfc3464-61': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '160000000000.2022.837987497898796986@NEKO-NYAAN-22',
     recipients: ['kijitora@example.com'],
     class: 'soft',
   },
   'rfc3464-63': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '144493c0-8548-4b2b-987f-ae719df82545@Spark',
     recipients: ['libsisimai-2@googlegroups.com'],
     class: 'hard',
     code: '550 5.1.1',
   },
   'rfc3464-65': {
-    kind: 'bounce',
+    kind: 'bounced',
     id: '002b01d2a4bb$028be941$b756c59a@example',
     recipients: ['kijitora@example.it'],
     class: 'soft',
   },
-  'rfc3834-01': { kind: 'auto_reply', id: null, recipients: ['kijitora@example.net'] },
+  'rfc3834-01': { kind: 'auto_replied', id: null, recipients: ['kijitora@example.net'] },
   'rfc3834-03': {
-    kind: 'auto_reply',
+    kind: 'auto_replied',
     id: '25203A4E-F90F-4A14-BF51-3E7B9D39BE8E@libsisimai.org',
     recipients: ['kijitora@apple.example.com'],
   },
-  'rfc3834-05': { kind: 'auto_reply', id: 'foobar@dummy.org', recipients: ['foo@bar.net'] },
+  'rfc3834-05': { kind: 'auto_replied', id: 'foobar@dummy.org', recipients: ['foo@bar.net'] },
 };
 
 /** The mail, with the ids of its message replaced by one of ours, and as Gmail receives it. */
@@ -198,6 +206,14 @@ function readSample(name: string, { id }: Expected, lineEnd: string): Buffer {
 const SENDER = 'bot@acme.com';
 const AT = Date.parse('2026-01-02T03:04:05Z');
 
+/** Each sample changes one thing at most. */
+function decide(mail: InboundMail, message: ReferredMessage) {
+  const decided = decideInbound(mail, message, AT);
+  if (decided.kind === 'ignored') return decided;
+  expect(decided.decisions).toHaveLength(1);
+  return decided.decisions[0];
+}
+
 test('has an expectation for each sample', () => {
   const samples = readdirSync(FOLDER).filter((name) => name.endsWith('.eml'));
   expect(samples.map((name) => name.slice(0, -4)).sort()).toEqual(Object.keys(EXPECTED).sort());
@@ -210,25 +226,25 @@ describe.each([
   test.each(Object.entries(EXPECTED))('reads %s', async (name, expected) => {
     const raw = readSample(name, expected, lineEnd);
     const headers = raw.subarray(0, raw.indexOf(lineEnd + lineEnd));
-    const isReport = expected.kind === 'bounce' || expected.kind === 'delay';
+    const isReport = expected.kind === 'bounced' || expected.kind === 'delayed';
     const asReply = expected.id === null ? null : 'reply';
     expect(await candidateOf(headers)).toBe(isReport ? 'report' : asReply);
 
     const mail = await parseInbound(raw, false);
-    expect(mail.kind).toBe(expected.kind);
+    expect(mail.kind).toBe(isReport ? 'report' : 'auto_reply');
     expect(mail.candidates).toEqual(expected.id === null ? [] : [OUR_ID]);
 
     const message = { messageId: OUR_ID, recipients: expected.recipients, senders: [SENDER] };
-    const decision = decideInbound(mail, message, AT);
+    const decision = decide(mail, message);
     const isGmail = mail.from === 'mailer-daemon@googlemail.com';
     if (expected.id === null) expect(decision).toEqual({ kind: 'ignored', reason: 'no_reference' });
-    else if (expected.kind === 'auto_reply')
+    else if (expected.kind === 'auto_replied')
       expect(decision).toMatchObject({ kind: 'auto_replied', at: AT, from: expected.recipients[0] });
     else if (!isGmail && expected.isOfRecipient !== true)
       expect(decision).toEqual({ kind: 'ignored', reason: 'untrusted' });
     else
       expect(decision).toMatchObject({
-        kind: expected.kind === 'bounce' ? 'bounced' : 'delayed',
+        kind: expected.kind,
         unverified: !isGmail,
         recipients: expected.recipients.map((email) => ({
           email,
@@ -237,21 +253,24 @@ describe.each([
       });
   });
 
-  test.each(Object.entries(EXPECTED).filter(([, { kind }]) => kind === 'bounce' || kind === 'delay'))(
+  test.each(Object.entries(EXPECTED).filter(([, { kind }]) => kind !== 'auto_replied'))(
     'reads the recipients and the reply of %s',
     async (name, expected) => {
       const mail = await parseInbound(readSample(name, expected, lineEnd), false);
       const verified = { ...mail, from: 'mailer-daemon@googlemail.com', authentication: TRUSTED };
       const message = { messageId: OUR_ID, recipients: expected.recipients, senders: [SENDER] };
-      const decision = decideInbound({ ...verified, candidates: [OUR_ID] }, message, AT);
-      const { code, class: bounceClass } = expected;
+      const decision = decide({ ...verified, candidates: [OUR_ID] }, message);
+      const { code, class: bounceClass, isForwarded = false } = expected;
       expect(decision).toMatchObject({
+        kind: expected.kind,
         recipients: expected.recipients.map((email) => ({
           email,
           ...(code === undefined
             ? {}
             : { smtp: { code: Number(code.split(' ')[0]), enhanced: enhancedOf(code) } }),
-          ...(bounceClass === undefined ? {} : { class: bounceClass, suppress: bounceClass === 'hard' }),
+          ...(bounceClass === undefined
+            ? {}
+            : { class: bounceClass, suppress: bounceClass === 'hard' && !isForwarded }),
         })),
       });
     },

@@ -12,7 +12,8 @@ const MESSAGE: ReferredMessage = {
 const TO_ADA = { ...MESSAGE, recipients: ['ada@example.com'] };
 
 async function decide(text: string, message: ReferredMessage | null = MESSAGE) {
-  return decideInbound(await parseText(text), message, AT);
+  const decided = decideInbound(await parseText(text), message, AT);
+  return decided.kind === 'decided' && decided.decisions.length === 1 ? decided.decisions[0] : decided;
 }
 
 function statusOf(...fields: string[]): string {
@@ -20,6 +21,7 @@ function statusOf(...fields: string[]): string {
 }
 
 const ADA_FAILED = ['Final-Recipient: rfc822; ada@example.com', 'Action: failed'];
+const BOB_WAITS = ['Final-Recipient: rfc822; bob@example.net', 'Action: delayed', 'Status: 4.4.1'];
 
 describe('classifies', () => {
   test.each([
@@ -116,18 +118,30 @@ describe("Gmail's report", () => {
     });
   });
 
-  test('bounces only those that failed if others wait or got the message', async () => {
-    const status = statusOf(
-      'Final-Recipient: rfc822; bob@example.net',
-      'Action: delayed',
-      'Status: 4.4.1',
-      '',
-      ...ADA_FAILED,
-      'Status: 5.1.1',
-    );
+  test('bounces those that failed, and reports a delay of those that wait', async () => {
+    const status = statusOf(...BOB_WAITS, '', ...ADA_FAILED, 'Status: 5.1.1');
+    const at = { at: AT, mailId: '<63fc15e0.050a0220.58de0.183e.GMR@mx.google.com>' };
+    expect(await decide(aReport({ status }))).toMatchObject({
+      decisions: [
+        { ...at, kind: 'bounced', recipients: [{ email: 'Ada@example.com', suppress: true }] },
+        { ...at, kind: 'delayed', recipients: [{ email: 'bob@example.net', class: 'soft' }] },
+      ],
+    });
+  });
+
+  test('reports a delay although a recipient of another message failed', async () => {
+    const status = statusOf('Final-Recipient: rfc822; eve@example.org', 'Action: failed', '', ...BOB_WAITS);
+    expect(await decide(aReport({ status }))).toMatchObject({
+      kind: 'delayed',
+      recipients: [{ email: 'bob@example.net' }],
+    });
+  });
+
+  test('bounces a recipient that it reports as delayed too', async () => {
+    const status = statusOf(...BOB_WAITS, '', ...BOB_WAITS.slice(0, 1), 'Action: failed', 'Status: 5.2.2');
     expect(await decide(aReport({ status }))).toMatchObject({
       kind: 'bounced',
-      recipients: [{ email: 'Ada@example.com' }],
+      recipients: [{ email: 'bob@example.net', class: 'soft' }],
     });
   });
 
@@ -163,6 +177,52 @@ describe("Gmail's report", () => {
   ])('names %s', async (_name, fields) => {
     const status = statusOf(...fields, 'Action: failed', 'Status: 5.1.1');
     expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
+  });
+
+  test('bounces a recipient that forwards to an address that does not exist, and does not suppress it', async () => {
+    const status = statusOf(
+      'Final-Recipient: rfc822; x@forwarded.example',
+      'Original-Recipient: rfc822; ada@example.com',
+      'Action: failed',
+      'Status: 5.1.1',
+    );
+    expect(await decide(aReport({ status }))).toMatchObject({
+      kind: 'bounced',
+      recipients: [{ email: 'Ada@example.com', class: 'hard', suppress: false }],
+    });
+  });
+
+  test('about an address to which the recipient forwards is ignored if it does not name the recipient', async () => {
+    const status = statusOf(
+      'Final-Recipient: rfc822; x@forwarded.example',
+      'Action: failed',
+      'Status: 5.1.1',
+    );
+    expect(await decide(aReport({ status }), TO_ADA)).toEqual({
+      kind: 'ignored',
+      reason: 'unknown_recipient',
+    });
+  });
+
+  test.each([
+    ['in xtext', 'ada+2Bnews@example.com', 'ada+news@example.com'],
+    ['that looks like xtext', 'ada+2Bnews@example.com', 'ada+2Bnews@example.com'],
+    ['that is no xtext', 'ada+news+0A@example.com', 'ada+news+0a@example.com'],
+  ])('names an original recipient %s', async (_name, written, email) => {
+    const status = statusOf(`Original-Recipient: rfc822;${written}`, 'Action: failed', 'Status: 5.1.1');
+    expect(
+      await decide(aReport({ status }), { ...MESSAGE, recipients: [email, 'bob@example.net'] }),
+    ).toMatchObject({
+      recipients: [{ email }],
+    });
+  });
+
+  test('names the recipient that is written so, rather than one in xtext', async () => {
+    const status = statusOf('Original-Recipient: rfc822;ada+2Bnews@example.com', 'Action: failed');
+    const recipients = ['ada+news@example.com', 'ada+2bnews@example.com'];
+    expect(await decide(aReport({ status }), { ...MESSAGE, recipients })).toMatchObject({
+      recipients: [{ email: 'ada+2bnews@example.com' }],
+    });
   });
 
   test('has a status part of RFC 6533, or an encoded one', async () => {
@@ -358,14 +418,6 @@ describe('ignores a forged report', () => {
     ],
   ])('%s', async (_name, from, authentication) => {
     expect(await decide(aReport({ from, authentication }))).toEqual(untrusted);
-  });
-
-  test('about an address that is no recipient', async () => {
-    const status = statusOf('Final-Recipient: rfc822; eve@example.com', 'Action: failed', 'Status: 5.1.1');
-    expect(await decide(aReport({ status }), TO_ADA)).toEqual({
-      kind: 'ignored',
-      reason: 'unknown_recipient',
-    });
   });
 });
 

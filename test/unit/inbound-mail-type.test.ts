@@ -47,7 +47,7 @@ describe('by headers alone, finds', () => {
       .replaceAll('--report\n', `--${boundary}\n`)
       .replace('--report--', `--${boundary}--`)
       .replace('boundary="report"', `boundary="${boundary}"`);
-    expect(await typeOf(text)).toEqual(['bounce', 'report']);
+    expect(await typeOf(text)).toEqual(['report', 'report']);
   });
 
   test('a reply to an id without angle brackets', async () => {
@@ -62,6 +62,22 @@ describe('by headers alone, finds', () => {
       'other',
       null,
     ]);
+  });
+
+  test.each(['disposition-notification', 'global-disposition-notification', 'feedback-report'])(
+    'nothing in a report without a report type, whose second part is a %s',
+    async (name) => {
+      const text = aReport({ status: 'Final-Recipient: rfc822; ada@example.com\nDisposition: x; deleted\n' })
+        .replace('; report-type=delivery-status', '')
+        .replace('message/delivery-status', `message/${name}`);
+      expect(await typeOf(text)).toEqual(['other', 'report']);
+      expect((await parseText(text)).candidates).toEqual([]);
+    },
+  );
+
+  test('a report without a report type, whose second part is a status', async () => {
+    const text = aReport().replace('; report-type=delivery-status', '');
+    expect(await typeOf(text)).toEqual(['report', 'report']);
   });
 
   test('nothing in mail that does not refer to ours', async () => {
@@ -123,11 +139,7 @@ describe('reads from a report without parts', () => {
     ],
   ])('the code of %s', async (_name, text, status, code) => {
     const mail = await parseText(aTextReport(text));
-    expect(mail).toMatchObject({
-      kind: 'bounce',
-      candidates: [OUR_ID],
-      recipients: [{ addresses: [], status }],
-    });
+    expect(mail).toMatchObject({ kind: 'report', candidates: [OUR_ID], recipients: [{ status }] });
     expect(mail.recipients[0]?.smtp?.code ?? null).toBe(code);
   });
 
@@ -135,7 +147,7 @@ describe('reads from a report without parts', () => {
     const parts = `\n--x\n\n550 5.1.1 No such user\n--x\nContent-Type: message/rfc822\n\nMessage-ID: ${OUR_ID}\nContent-Type: text/plain\n\n550 5.7.1\n--x--\n`;
     const headers = 'From: MAILER-DAEMON@example.com\nContent-Type: multipart/mixed; boundary=x\n';
     expect(await parseText(headers + parts)).toMatchObject({
-      kind: 'bounce',
+      kind: 'report',
       candidates: [OUR_ID],
       recipients: [{ status: '5.1.1' }],
     });
@@ -154,10 +166,26 @@ describe('reads from a report without parts', () => {
   });
 
   test.each([
-    ['Message-ID: <E1P1ceB-000FL1-4q@mx.example.com>', 'Delay reason: 450 try later', 'delay'],
-    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'Delay reason: timeout', 'delay'],
-    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'host said: 550 User unknown', 'bounce'],
-  ])('a delay of Exim, which names failed recipients in a header: %s', async (header, text, kind) => {
-    expect((await parseText(`${header}\n${aTextReport(text)}`)).kind).toBe(kind);
+    ['qmail', '<bob@example.net>:', '<Ada@example.com>:'],
+    ['GMX', '"bob@example.net":', '"Ada@example.com":'],
+  ])('the recipients that %s names above their errors', async (_name, bob, ada) => {
+    const text = `Hi.\n\n${bob}\nRemote host said: 552 5.2.2 Full\nGiving up.\n\n${ada}\nNo mailbox here. (#5.1.1)`;
+    expect((await parseText(aTextReport(text))).recipients).toMatchObject([
+      { addresses: ['bob@example.net'], status: '5.2.2', smtp: { code: 552 } },
+      { addresses: ['Ada@example.com'], status: '5.1.1', smtp: null },
+    ]);
+  });
+
+  test('the only recipient that qmail names', async () => {
+    const mail = await parseText(aTextReport('<ada@example.com>:\r\nNo mailbox here. (#5.1.1)'));
+    expect(mail.recipients).toMatchObject([{ addresses: ['ada@example.com'], status: '5.1.1' }]);
+  });
+
+  test.each([
+    ['Message-ID: <E1P1ceB-000FL1-4q@mx.example.com>', 'Delay reason: 450 try later', 'delayed'],
+    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'Delay reason: timeout', 'delayed'],
+    ['Received: from mail by mx.example.com with local (Exim 4.98)', 'host said: 550 User unknown', 'failed'],
+  ])('a delay of Exim, which names failed recipients in a header: %s', async (header, text, action) => {
+    expect((await parseText(`${header}\n${aTextReport(text)}`)).recipients).toMatchObject([{ action }]);
   });
 });

@@ -11,7 +11,7 @@ import { aBounce } from '../helpers/inbound.ts';
 const never = new AbortController().signal;
 
 function aMail(id: string): DecidedMail {
-  return { kind: 'decided', id, decision: aBounce() };
+  return { id, decision: aBounce() };
 }
 
 /** @param recordOf Returns what becomes of a mail. False: its message has not settled */
@@ -78,6 +78,14 @@ test('a mail that is added twice waits once', async () => {
   await mails.record(mail, never);
   await mails.record({ ...mail }, never);
   expect(waiting()).toEqual(['msg_1']);
+});
+
+test('a mail that bounces one recipient and delays another waits with both', async () => {
+  const { mails, waiting } = await start([], async () => false);
+  const mail = aMail('msg_1');
+  await mails.record(mail, never);
+  await mails.record({ ...mail, decision: { ...mail.decision, kind: 'delayed' } }, never);
+  expect(waiting()).toEqual(['msg_1', 'msg_1']);
 });
 
 test('a mail waits on while the backend is unavailable, and if recording it fails', async () => {

@@ -56,6 +56,13 @@ export interface Accounts {
   budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
   /** The users, in their order. */
   users(): readonly string[];
+  /**
+   * Addresses that an account, which may be removed since, sends from: its login, its default From and
+   * its aliases.
+   *
+   * @throws {AppError} `not_found`
+   */
+  addressesOf(user: string): readonly string[];
   list(): Promise<readonly AccountStatus[]>;
   /**
    * Status of an account as far as this instance knows.
@@ -160,6 +167,7 @@ export function createAccounts({ sandbox, fromPolicy, queue, store, ...options }
       return sender.account.budget(priority);
     },
     users: () => users,
+    addressesOf: (user) => addressesOf(senderOrRemoved(user)),
     list: () => Promise.all(senders.map(({ account }) => account.readStatus())),
     status: (user) => senderOrRemoved(user).account.status(),
     isLoginLocked: (user) =>
@@ -193,12 +201,15 @@ function toIndex(senders: readonly Sender[]) {
   return { senders, first, users, byUser, owners: toOwners(senders) };
 }
 
+function addressesOf({ account, from, aliases }: Sender): string[] {
+  return [account.user, from.email, ...aliases];
+}
+
 /** The senders of each address and of each `@domain`, in their order, by mailbox key. */
 function toOwners(senders: readonly Sender[]): ReadonlyMap<string, readonly Sender[]> {
   const owners = new Map<string, Sender[]>();
   for (const sender of senders) {
-    const { account, from, aliases, domains } = sender;
-    const owned = [account.user, from.email, ...aliases, ...domains.map((domain) => `@${domain}`)];
+    const owned = [...addressesOf(sender), ...sender.domains.map((domain) => `@${domain}`)];
     for (const key of new Set(owned.map(toMailboxKey))) owners.set(key, [...(owners.get(key) ?? []), sender]);
   }
   return owners;

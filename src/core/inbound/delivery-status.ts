@@ -106,11 +106,10 @@ function toRecipient(group: Fields): RecipientReport | null {
   const status = toStatus(keywordOf(group, 'status'), statusOfReply);
   const action = toAction(keywordOf(group, 'action'), status, smtp);
   if (action === null) return null;
-  const addresses = [fieldOf(group, 'final-recipient'), fieldOf(group, 'original-recipient')]
-    .map(toAddress)
-    .filter((address) => address !== null);
+  const written = [fieldOf(group, 'final-recipient'), fieldOf(group, 'original-recipient')];
+  const addresses = [...written, ...written.map(decodeXtext)].map(toAddress);
   return {
-    addresses: [...new Set(addresses)],
+    addresses: [...new Set(addresses.filter((address) => address !== null))],
     action,
     status,
     smtp,
@@ -176,6 +175,13 @@ export function toAddress(value: string): Address['email'] | null {
   } catch {
     return null;
   }
+}
+
+/** RFC 3461, section 4. Some servers report what a client has encoded, and others decode it. */
+function decodeXtext(text: string): string {
+  return text.replace(/\+([2-7][0-9A-F])/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
 }
 
 /** Returns the name in `dns; mx.example.com (192.0.2.1)`. */

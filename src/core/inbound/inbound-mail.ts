@@ -3,16 +3,16 @@ import type { SmtpReply } from '../delivery/delivery.ts';
 import type { AuthenticationResults } from './authentication-results.ts';
 
 /**
- * What a received mail is. `bounce`: at least one recipient failed. `delay`: the server still
- * tries. `other`: it changes nothing, such as a read receipt or a report of success.
+ * What a received mail is. `report`: recipients failed or wait. `other`: it changes nothing, such as
+ * a read receipt or a report of success.
  */
-export type InboundKind = 'bounce' | 'delay' | 'reply' | 'auto_reply' | 'other';
+export type InboundKind = 'report' | 'reply' | 'auto_reply' | 'other';
 
 /** What a report states about one recipient. */
 export interface RecipientReport {
   /**
-   * Final and original recipient, in canonical form. Empty: the report names none, so it can only
-   * be about a message with one recipient.
+   * Final and original recipient, in canonical form and in this order, then their forms without xtext
+   * (RFC 3461). Empty: the report names none, so it can only be about a message with one recipient.
    */
   readonly addresses: readonly string[];
   readonly action: 'failed' | 'delayed';
@@ -35,7 +35,7 @@ export interface InboundMail {
   readonly authentication: AuthenticationResults | null;
   /** Message-IDs in our form that it refers to, the most reliable first. */
   readonly candidates: readonly string[];
-  /** Empty unless it is a bounce or a delay. */
+  /** Empty unless it is a report. */
   readonly recipients: readonly RecipientReport[];
   readonly reportingMta: string | null;
   /** The status part is empty. Gmail sends this if "Send mail as" is misconfigured. */

@@ -28,6 +28,8 @@ export interface InboxFollower {
 
 export interface InboxFollowerOptions {
   readonly user: string;
+  /** Addresses that the account sends from at present. */
+  readonly ownAddresses: () => readonly string[];
   readonly inbox: Inbox;
   readonly lease: MailboxLease;
   readonly sharedState: SharedState;
@@ -40,7 +42,8 @@ export interface InboxFollowerOptions {
 }
 
 export function createInboxFollower(options: InboxFollowerOptions): InboxFollower {
-  const { user, inbox, lease, sharedState, handler, events, recordLook, backoffScale } = options;
+  const { user, ownAddresses, inbox, lease, sharedState, handler, events, recordLook, backoffScale } =
+    options;
   const draining = new AbortController();
   let turn = new AbortController();
   let state: SharedValue<InboxState> | null = null;
@@ -92,9 +95,9 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
 
     async function handle(mail: InboundMail, receivedAt: number): Promise<void> {
       try {
-        const decided = await handler.decide(mail, user, receivedAt);
+        const decided = await handler.decide(mail, ownAddresses(), receivedAt);
         if (decided.kind === 'ignored') events.emit('inbox.ignored', user, decided.reason);
-        else await waiting.record(decided, ended);
+        else for (const each of decided.mails) await waiting.record(each, ended);
       } catch (error) {
         if (isUnavailable(error) || ended.aborted) throw error;
         // A mail that causes a bug must not stop those after it.

@@ -16,12 +16,17 @@ import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
  */
 export type MailReason = IgnoreReason | 'no_change' | 'unreadable';
 
-/** A mail, and what it says about a message. */
+/** One change that a mail makes to a message. */
 export interface DecidedMail {
-  readonly kind: 'decided';
   /** `msg_…` */
   readonly id: string;
   readonly decision: InboundDecision;
+}
+
+/** The changes that a mail makes, in the order in which they are recorded. */
+export interface DecidedMails {
+  readonly kind: 'decided';
+  readonly mails: readonly DecidedMail[];
 }
 
 /** Handles the reports and the replies in the inbox of an account. */
@@ -29,13 +34,13 @@ export interface MailHandler {
   /**
    * Finds the message that a mail refers to, and decides what the mail changes.
    *
-   * @param user The account that received it
+   * @param own Addresses of the account that received it
    * @param receivedAt In epoch ms
    * @throws {AppError} `queue_unavailable`
    */
-  decide(mail: InboundMail, user: string, receivedAt: number): Promise<DecidedMail | IgnoredMail>;
+  decide(mail: InboundMail, own: readonly string[], receivedAt: number): Promise<DecidedMails | IgnoredMail>;
   /**
-   * Records a mail. Recording it again changes nothing.
+   * Records a change. Recording it again changes nothing.
    *
    * @throws {AppError} `queue_unavailable`
    */
@@ -55,12 +60,15 @@ interface FoundMessage extends ReferredMessage {
 
 export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDeps): MailHandler {
   /** Returns the first message of ours that a mail refers to. */
-  async function findMessage({ candidates }: InboundMail, user: string): Promise<FoundMessage | null> {
+  async function findMessage(
+    { candidates }: InboundMail,
+    own: readonly string[],
+  ): Promise<FoundMessage | null> {
     for (const messageId of candidates) {
       const id = idOf(messageId);
       const delivery = await store.get(id);
       const found = delivery ? toFound(delivery, messageId) : await findRemoved(id, messageId);
-      if (found) return { ...found, senders: [...found.senders, user] };
+      if (found) return { ...found, senders: [...found.senders, ...own] };
     }
     return null;
   }
@@ -72,13 +80,13 @@ export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDep
   }
 
   return {
-    async decide(mail, user, receivedAt) {
-      const message = await findMessage(mail, user);
-      const decision = decideInbound(mail, message, receivedAt);
-      if (decision.kind === 'ignored') return decision;
+    async decide(mail, own, receivedAt) {
+      const message = await findMessage(mail, own);
+      const decided = decideInbound(mail, message, receivedAt);
+      if (decided.kind === 'ignored') return decided;
       // Only a known message is decided about.
       const { id } = message as FoundMessage;
-      return { kind: 'decided', id, decision };
+      return { kind: 'decided', mails: decided.decisions.map((decision) => ({ id, decision })) };
     },
     record: ({ id, decision }) => recorder.record(id, decision),
   };

@@ -119,6 +119,7 @@ export function createWaitingMails({
   };
 }
 
-function isSame(mail: DecidedMail, other: DecidedMail): boolean {
-  return mail.id === other.id && mail.decision.mailId === other.decision.mailId;
+function isSame({ id, decision }: DecidedMail, other: DecidedMail): boolean {
+  const { kind, mailId } = other.decision;
+  return id === other.id && decision.kind === kind && decision.mailId === mailId;
 }

@@ -3,22 +3,19 @@ import { parseAuthenticationResults } from '../../../core/inbound/authentication
 import { parseDeliveryStatus, toAddress } from '../../../core/inbound/delivery-status.ts';
 import {
   findOurMessageIds,
-  type InboundKind,
   type InboundMail,
   type RecipientReport,
 } from '../../../core/inbound/inbound-mail.ts';
 import { hasControlCharacters } from '../../../core/message/address.ts';
 import { firstValueOf, fromOf, mailboxesIn, mailTypeOf, valuesOf } from './mail-type.ts';
 import { type Headers, type MailParts, readMail } from './read-mail.ts';
-import { readTextReport, splitTextReport } from './text-report.ts';
+import { MAX_NAMED, readTextReport, splitTextReport } from './text-report.ts';
 
 /** Which part of a mail is worth reading. Null: none, for it cannot concern a message of ours. */
 export type Candidate = 'report' | 'reply' | null;
 
 /** A report names one message, and a reply a thread. */
 const MAX_CANDIDATES = 20;
-/** Gmail takes 100 recipients in a message. */
-const MAX_FAILED = 1000;
 
 /**
  * Decides by the headers of a mail whether it can be a report, whose body is needed, or a reply,
@@ -40,7 +37,7 @@ export async function candidateOf(headerBytes: Uint8Array): Promise<Candidate> {
 export async function parseInbound(raw: Uint8Array, isCut: boolean): Promise<InboundMail> {
   const parts = await readMail(raw);
   const { headers } = parts;
-  const type = mailTypeOf(headers);
+  const type = parts.isOtherReport ? 'other' : mailTypeOf(headers);
   const common = {
     mailId: mailIdOf(headers),
     from: fromOf(headers),
@@ -69,7 +66,7 @@ type Report = Pick<InboundMail, 'kind' | 'candidates' | 'recipients' | 'reportin
 function parseReport({ headers, text, status: statusPart, returned }: MailParts, isCut: boolean): Report {
   const status = statusPart === null ? null : parseDeliveryStatus(statusPart);
   const { words, quoted } = splitTextReport(text);
-  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_FAILED);
+  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_NAMED);
   const isEmptyReport = status?.isEmpty === true && !isCut;
   // Without groups of recipients, it is a report without parts. With groups of which none failed or
   // waits, it reports success.
@@ -85,7 +82,7 @@ function parseReport({ headers, text, status: statusPart, returned }: MailParts,
     ...messageIdsIn(quoted),
   ];
   return {
-    kind: kindOf(recipients),
+    kind: recipients.length > 0 ? 'report' : 'other',
     candidates: unique(ids.flatMap(withBrackets).flatMap(findOurMessageIds)),
     recipients,
     reportingMta: status?.reportingMta ?? null,
@@ -100,11 +97,6 @@ function namesEachFailure(headers: Headers): boolean {
     /^<E[0-9A-Za-z]{6}-[0-9A-Za-z]{6,11}-[0-9A-Za-z]{2,4}@/.test(firstValueOf(headers, 'message-id') ?? '') ||
     valuesOf(headers, 'received').some((value) => /\bwith local \(Exim\b/.test(value))
   );
-}
-
-function kindOf(recipients: readonly RecipientReport[]): InboundKind {
-  if (recipients.some(({ action }) => action === 'failed')) return 'bounce';
-  return recipients.length > 0 ? 'delay' : 'other';
 }
 
 /** X-Failed-Recipients names the recipient if the only group of a report does not. */

@@ -10,6 +10,8 @@ export interface MailParts {
   readonly text: string;
   /** Body of the status part (RFC 3464). Null: there is none. */
   readonly status: string | null;
+  /** Whether a part is a read receipt (RFC 8098) or a complaint (RFC 5965). */
+  readonly isOtherReport: boolean;
   /** The returned message or its headers. Null: there is none. */
   readonly returned: string | null;
 }
@@ -27,6 +29,11 @@ const OPTIONS = {
 } as const;
 
 const STATUS_TYPES = ['message/delivery-status', 'message/global-delivery-status'];
+const OTHER_REPORT_TYPES = [
+  'message/disposition-notification',
+  'message/global-disposition-notification',
+  'message/feedback-report',
+];
 const RETURNED_TYPES = [
   'message/rfc822',
   'text/rfc822-headers',
@@ -39,11 +46,12 @@ const RETURNED_TYPES = [
 export async function readMail(raw: Uint8Array): Promise<MailParts> {
   const bytes = withoutMboxLine(raw.subarray(0, MAX_MAIL_BYTES));
   const mail = await parse(bytes).catch(() => parse(headersOf(bytes)).catch(() => null));
-  if (mail === null) return { headers: [], text: '', status: null, returned: null };
+  if (mail === null) return { headers: [], text: '', status: null, isOtherReport: false, returned: null };
   return {
     headers: mail.headers,
     text: mail.text ?? mail.html ?? '',
     status: statusIn(mail),
+    isOtherReport: contentsOf(mail, OTHER_REPORT_TYPES).length > 0,
     returned: contentsOf(mail, RETURNED_TYPES)[0] ?? null,
   };
 }

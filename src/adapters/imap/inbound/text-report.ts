@@ -9,6 +9,8 @@ export interface TextReport {
   readonly quoted: string;
 }
 
+/** Maximum number of recipients that a report names. Gmail takes 100 in a message. */
+export const MAX_NAMED = 1000;
 const MESSAGE_ID_LINE = /^[ \t>]*message-id[ \t]*:/i;
 const LINE_END = /\r\n|\r|\n/;
 
@@ -29,7 +31,7 @@ function isBlank(line: string): boolean {
 /**
  * Returns what the words state about each recipient, by numbers alone.
  *
- * @param failed Addresses in X-Failed-Recipients. Empty: the report names none
+ * @param failed Addresses in X-Failed-Recipients
  * @param isDelay Whether the server names the recipients of each failure, so that a report without
  *   them is a delay unless it quotes a permanent refusal
  */
@@ -38,13 +40,22 @@ export function readTextReport(
   failed: readonly string[],
   isDelay: boolean,
 ): RecipientReport[] {
-  if (failed.length === 0) {
+  const named = failed.length > 0 || isDelay ? failed : namedIn(words);
+  if (named.length === 0) {
     const statement = toStatement(words, []);
     return [{ ...statement, action: isDelay && !isPermanent(words, statement) ? 'delayed' : 'failed' }];
   }
-  if (failed.length === 1) return [toStatement(words, failed)];
-  const sections = toSections(words, failed);
-  return failed.map((address) => toStatement(sections.get(address.toLowerCase()) ?? '', [address]));
+  if (named.length === 1) return [toStatement(words, named)];
+  const sections = toSections(words, named);
+  return named.map((address) => toStatement(sections.get(address.toLowerCase()) ?? '', [address]));
+}
+
+/** A recipient on a line of its own, as qmail (QSBMF) and GMX write it: `<ada@example.com>:`. */
+const NAMED = /^(?:<([^\s<>@]{1,100}@[^\s<>]{1,255})>|"([^\s"@]{1,100}@[^\s"]{1,255})"):[ \t]*$/gm;
+
+function namedIn(words: string): string[] {
+  const named = [...words.matchAll(NAMED)].map(([, bracketed, quoted]) => bracketed ?? quoted ?? '');
+  return [...new Set(named)].slice(0, MAX_NAMED);
 }
 
 /** A permanent reply, which may have no enhanced code: `550 User unknown`. */
