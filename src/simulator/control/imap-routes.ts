@@ -24,7 +24,9 @@ export interface SimulatorImap {
   readonly commands: readonly MailboxCommand[];
   /** Returns the mails of a folder, oldest first. */
   mails(role: FolderRole, user?: string): readonly Mail[];
-  /** Puts a mail into a folder, and into All Mail. Its lines can end with LF. */
+  /**
+   * Puts a mail into a folder, and into All Mail unless it is spam or deleted. Its lines can end with LF.
+   */
   deliver(raw: string, options?: DeliverOptions): void;
   /** Removes every mail, also those that would be filed later. */
   clear(): void;

@@ -33,6 +33,9 @@ interface Account {
   imapEnabled: boolean;
 }
 
+/** Folders whose mails are not put into All Mail as well. */
+const NOT_IN_ALL: readonly FolderRole[] = ['all', 'spam', 'trash'];
+
 export class Mailboxes {
   settings: MailboxSettings = {
     filingDelayMs: 0,
@@ -74,7 +77,7 @@ export class Mailboxes {
   }
 
   /**
-   * Puts a mail into a folder and into All Mail.
+   * Puts a mail into a folder, and into All Mail unless it is spam or deleted.
    *
    * @param build returns the message, decoded as UTF-8, when it is filed
    */
@@ -163,7 +166,7 @@ export class Mailboxes {
     const mail = new Mail(String(this.#nextId++), raw, receivedAt);
     if (role === 'sent') mail.flags.add('\\Seen');
     account.folders[role].add(mail);
-    if (role !== 'all') account.folders.all.add(mail);
+    if (!NOT_IN_ALL.includes(role)) account.folders.all.add(mail);
     this.#mails.push({ account, mail });
     if (this.#mails.length > this.#retain) this.#dropOldest();
     this.notifyListeners();

@@ -23,6 +23,8 @@ export interface InboxUnderTest extends AsyncDisposable {
   /** Faults, and null for each time that the inbox could be read. */
   readonly faults: (MailboxFault | null)[];
   readonly stored: { position: InboxPosition | null };
+  /** Number of mails that were skipped since they could not be read. */
+  readonly unreadable: number;
 }
 
 /** Long enough for a loaded machine. */
@@ -32,6 +34,8 @@ const TIMES: InboxWatchTimes = {
   checkMs: 30_000,
   reconnectMs: 20,
   maxBackoffMs: 100,
+  stableMs: 1000,
+  searchRetryMs: 100,
   refusedMs: 100,
 };
 
@@ -49,6 +53,7 @@ export function watchTestInbox({
   const parser = createInboundParser();
   const mails: InboundMail[] = [];
   const faults: (MailboxFault | null)[] = [];
+  let unreadable = 0;
   const inbox = openInbox({
     user,
     login: createLoginProvider(user, credentials, 2000),
@@ -59,7 +64,9 @@ export function watchTestInbox({
     times: { ...TIMES, ...times },
   });
   const watch = inbox.watch({
-    onUnreadable() {},
+    onUnreadable() {
+      unreadable += 1;
+    },
     loadPosition: async () => stored.position,
     savePosition: async (position) => {
       stored.position = position;
@@ -74,6 +81,9 @@ export function watchTestInbox({
     mails,
     faults,
     stored,
+    get unreadable() {
+      return unreadable;
+    },
     async [Symbol.asyncDispose]() {
       await watch.close();
       await parser.close();
