@@ -3,7 +3,6 @@ export const SECOND = 1000;
 export const MINUTE = 60 * SECOND;
 export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
-export const WEEK = 7 * DAY;
 
 /** Maximum number of formatted seconds that are kept. */
 const MAX_SECONDS = 1000;

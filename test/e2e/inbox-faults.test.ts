@@ -156,6 +156,22 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     await vi.waitFor(() => expect(inbox.stored.position).toMatchObject({ lastUid: 1 }), WAIT);
   });
 
+  test('asks for a limited range of UIDs in one search', async () => {
+    await using server = await startRawImap({
+      script({ name, tag, send }) {
+        if (name === 'EXAMINE')
+          send(`* 1 EXISTS\r\n* OK [UIDVALIDITY 1]\r\n* OK [UIDNEXT 250001]\r\n${tag} OK\r\n`);
+        return name === 'EXAMINE';
+      },
+    });
+    server.deliver(report(1));
+    await using inbox = watch(server);
+    await waitForIds(inbox, [1]);
+    await vi.waitFor(() => expect(inbox.stored.position).toMatchObject({ lastUid: 250_000 }), WAIT);
+    const searches = server.commands.filter(({ name }) => name === 'UID SEARCH').map(({ args }) => args);
+    expect(searches).toEqual(['UID 1:100000', 'UID 100001:200000', 'UID 200001:*']);
+  });
+
   test('reports that a command is not completed in time', async () => {
     await using server = await startRawImap({ script: ({ name }) => name === 'UID SEARCH' });
     server.deliver(report(1));

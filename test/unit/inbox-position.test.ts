@@ -45,11 +45,11 @@ describe('a sweep reads', () => {
     expect(planSweep(noteSwept(restarted, changed, NOW), changed, NOW)).toEqual({ kind: 'none' });
   });
 
-  test('since more than a week if the clock was ahead at the last sweep', () => {
+  test('since a month ago if the clock was ahead at the last sweep', () => {
     const swept = noteSwept(POSITION, { uidValidity: 7, uidNext: 100 }, NOW + 365 * DAY);
     expect(planSweep(swept, { uidValidity: 8, uidNext: 5 }, NOW)).toEqual({
       kind: 'since',
-      since: NOW - 8 * DAY,
+      since: NOW - 30 * DAY,
     });
   });
 
@@ -98,10 +98,15 @@ test('searches all mail at once, then each day, with the day before', () => {
   expect(searchSince(searched, NOW + DAY)).toBe(NOW - DAY);
 });
 
-test('searches a week of mail once the clock was set back', () => {
+test('searches a month of mail once the clock was set back', () => {
   const searched = noteSearched(POSITION, NOW + 365 * DAY);
   expect(untilSearch(searched, NOW)).toBe(0);
-  expect(searchSince(searched, NOW)).toBe(NOW - 8 * DAY);
+  expect(searchSince(searched, NOW)).toBe(NOW - 30 * DAY);
+});
+
+test('searches at most a month of mail after a long stop', () => {
+  const searched = noteSearched(POSITION, NOW - 365 * DAY);
+  expect(searchSince(searched, NOW)).toBe(NOW - 30 * DAY);
 });
 
 test('is a JSON value', () => {

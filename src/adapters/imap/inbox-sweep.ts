@@ -31,6 +31,8 @@ export interface InboxSweepOptions extends InboxReaderOptions {
 
 /** The position is stored after this number of mails, so that a cut repeats little. */
 const SAVE_EVERY = 50;
+/** UIDs that one search asks for: its response is one line, which is limited. */
+const MAX_RANGE = 100_000;
 /** A search of the other folders reads the newest mails. */
 const MAX_SEARCHED = 5000;
 const MAX_FOLDERS = 50;
@@ -53,18 +55,25 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
     return handled;
   }
 
-  /** Reads the inbox on from the position. */
-  async function readOn(client: ImapFlow, first: number, from: InboxPosition): Promise<InboxPosition> {
-    // `n:*` includes the last mail even if its UID is smaller.
-    const uids = (await search(commandMs, client, { uid: `${first}:*` })).filter((uid) => uid >= first);
+  /** Reads mail by UIDs, from the position to the end. */
+  async function readOn(client: ImapFlow, from: InboxPosition, state: InboxState): Promise<InboxPosition> {
     let position = from;
-    let unsaved = 0;
-    for await (const read of readMails(client, uids, inInbox, reading)) {
-      position = noteRead(await handle(position, read), read.uid);
-      unsaved += 1;
-      if (unsaved % SAVE_EVERY === 0) await handlers.savePosition(position);
+    for (;;) {
+      const plan = planSweep(position, state, Date.now());
+      if (plan.kind !== 'uids') return position;
+      const { first } = plan;
+      const last = first + MAX_RANGE - 1;
+      // `n:*` includes what has come meanwhile, and the last mail even if its UID is smaller.
+      const range = last + 1 < state.uidNext ? `${first}:${last}` : `${first}:*`;
+      const uids = (await search(commandMs, client, { uid: range })).filter((uid) => uid >= first);
+      let unsaved = 0;
+      for await (const read of readMails(client, uids, inInbox, reading)) {
+        position = noteRead(await handle(position, read), read.uid);
+        unsaved += 1;
+        if (unsaved % SAVE_EVERY === 0) await handlers.savePosition(position);
+      }
+      position = noteRead(position, Math.min(last, state.uidNext - 1));
     }
-    return position;
   }
 
   /** Returns the position from which to read once UIDs have changed. */
@@ -110,13 +119,10 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
     async sweep(client, stored) {
       const state = await openReadOnly(commandMs, client, 'INBOX');
       let position = stored ?? createInboxPosition(state, Date.now());
-      let plan = planSweep(position, state, Date.now());
+      const plan = planSweep(position, state, Date.now());
       if (plan.kind === 'none' && stored !== null) return position;
-      if (plan.kind === 'since') {
-        position = await restart(client, position, state, plan.since);
-        plan = planSweep(position, state, Date.now());
-      }
-      if (plan.kind === 'uids') position = await readOn(client, plan.first, position);
+      if (plan.kind === 'since') position = await restart(client, position, state, plan.since);
+      position = await readOn(client, position, state);
       inInbox.clear();
       position = noteSwept(position, state, Date.now());
       await handlers.savePosition(position);

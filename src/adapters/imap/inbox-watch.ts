@@ -156,7 +156,9 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
   async function search(client: ImapFlow, position: InboxPosition): Promise<InboxPosition> {
     searchAt = performance.now() + times.searchRetryMs;
     try {
-      return await searchAll(client, position);
+      const searched = await searchAll(client, position);
+      searchAt = 0;
+      return searched;
     } catch (error) {
       if (signal.aborted || isUnavailable(error) || !client.usable) throw error;
       handlers.onFault(toMailboxFault(error));

@@ -1,4 +1,4 @@
-import { DAY, WEEK } from '../time.ts';
+import { DAY } from '../time.ts';
 
 /** How far the inbox of an account has been read. A JSON value. */
 export interface InboxPosition {
@@ -35,8 +35,8 @@ const MAX_HANDLED = 500;
 /** SEARCH SINCE compares days in the time zone of the server (RFC 9051, section 6.4.4). */
 const DAY_MARGIN_MS = DAY;
 const SEARCH_INTERVAL_MS = DAY;
-/** How far is read again if the clock was ahead when the position was stored. */
-const UNKNOWN_MS = WEEK;
+/** Mail that is older is not searched for: its message is hardly stored any more. */
+const MAX_AGE_MS = 30 * DAY;
 
 /** Returns the position of an inbox that was never read. Mail that is in it is left to the search. */
 export function createInboxPosition({ uidValidity, uidNext }: InboxState, now: number): InboxPosition {
@@ -78,9 +78,13 @@ export function searchSince({ searchedAt }: InboxPosition, now: number): number 
   return dayBefore(searchedAt, now);
 }
 
-/** Returns a date from which a search finds all mail since `at`. */
+/**
+ * Returns a date from which a search finds the mail since `at`. If the clock was ahead then, `at` says
+ * nothing.
+ */
 function dayBefore(at: number, now: number): number {
-  return (at > now ? now - UNKNOWN_MS : at) - DAY_MARGIN_MS;
+  const oldest = now - MAX_AGE_MS;
+  return at > now ? oldest : Math.max(oldest, at - DAY_MARGIN_MS);
 }
 
 /** Whether a report or a reply was handled. */
