@@ -61,6 +61,27 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     expect(inbox.unreadable).toBe(1);
   });
 
+  test('skips a mail that takes too long to parse, and reports it', async () => {
+    await using server = await startRawImap();
+    const html = '<a href="'.repeat(29_000);
+    const headers = 'From: mailer-daemon@example.com\r\nContent-Type: multipart/mixed; boundary=x';
+    server.deliver(`${headers}\r\n\r\n--x\r\n\r\nhi\r\n--x\r\nContent-Type: text/html\r\n\r\n${html}`);
+    server.deliver(report(2));
+    await using inbox = watch(server, { parserMs: 1500 });
+    await waitForIds(inbox, [2]);
+    expect(inbox.unreadable).toBe(1);
+  });
+
+  test('skips no mail if the parser fails at any', async () => {
+    await using server = await startRawImap();
+    server.deliver(report(1));
+    // Less than its thread needs to start.
+    await using inbox = watch(server, { parserMs: 1 });
+    await vi.waitFor(() => expect(server.connections).toBeGreaterThan(3), WAIT);
+    expect(inbox.unreadable).toBe(0);
+    expect(inbox.stored.position).toMatchObject({ lastUid: 0 });
+  });
+
   test('skips no mail while the server refuses to serve any', async () => {
     let isRefusing = true;
     await using server = await startRawImap({

@@ -29,6 +29,7 @@ export interface InboxReaderOptions {
 const CHUNK = 50;
 /** Longer headers are cut. Gmail's have about 8 KB. */
 const MAX_HEADER_BYTES = 32 * 1024;
+const NO_HEADERS = Buffer.from('\r\n');
 
 /**
  * Reads mails by UID, in ascending order: first their headers, then the bodies of reports. Nothing
@@ -135,7 +136,6 @@ async function readOne(
   return null;
 }
 
-/** A mail that makes the parser fail concerns no other mail. */
 async function readCandidate(
   client: ImapFlow,
   uid: number,
@@ -143,13 +143,21 @@ async function readCandidate(
   options: InboxReaderOptions,
 ): Promise<InboundMail | null | 'unreadable'> {
   const { parser, replies } = options;
-  const candidate = await parser.candidateOf(header).catch(() => 'unreadable' as const);
+  const candidate = await orUnreadable(parser.candidateOf(header), parser);
   if (candidate === null || candidate === 'unreadable') return candidate;
-  if (candidate === 'reply' && !replies) return null;
-  const content =
-    candidate === 'reply' ? { bytes: header, isCut: true } : await fetchReport(client, uid, options);
-  const mail = content && (await parser.parse(content.bytes, content.isCut).catch(() => null));
-  return mail ?? 'unreadable';
+  if (candidate === 'reply') return replies ? orUnreadable(parser.parse(header, true), parser) : null;
+  const report = await fetchReport(client, uid, options);
+  return report ? orUnreadable(parser.parse(report.bytes, report.isCut), parser) : 'unreadable';
+}
+
+/** Rejects if the parser fails at any mail. Otherwise the mail is at fault, and no other. */
+async function orUnreadable<T>(result: Promise<T>, parser: InboundParser): Promise<T | 'unreadable'> {
+  try {
+    return await result;
+  } catch {
+    await parser.candidateOf(NO_HEADERS);
+    return 'unreadable';
+  }
 }
 
 /** Returns null if the server does not send the report. */

@@ -12,6 +12,8 @@ import type { MailboxSetup } from './mailbox.ts';
 export interface InboxSetup extends Omit<MailboxSetup, 'deadlines'> {
   readonly replies?: boolean;
   readonly times?: Partial<InboxWatchTimes>;
+  /** Maximum time for one mail, in ms. */
+  readonly parserMs?: number;
   /** Where the position is stored. Give it to a second watch to go on. */
   readonly stored?: { position: InboxPosition | null };
   readonly onMail?: InboxHandlers['onMail'];
@@ -47,10 +49,11 @@ export function watchTestInbox({
   credentials,
   replies = true,
   times,
+  parserMs,
   stored = { position: null },
   onMail,
 }: InboxSetup): InboxUnderTest {
-  const parser = createInboundParser();
+  const parser = createInboundParser(parserMs);
   const mails: InboundMail[] = [];
   const faults: (MailboxFault | null)[] = [];
   let unreadable = 0;
