@@ -135,6 +135,19 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     );
   });
 
+  test('reads the inbox once a second at most if a server announces mail without end', async () => {
+    await using server = await startRawImap({
+      script({ name, send }) {
+        if (name === 'IDLE') send('* 1 EXISTS\r\n');
+        return false;
+      },
+    });
+    await using inbox = watch(server, { times: { sweepMs: 1000 } });
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(inbox.faults).toContain(null);
+    expect(server.commands.filter(({ name }) => name === 'EXAMINE').length).toBeLessThanOrEqual(4);
+  });
+
   test('reads the inbox while All Mail cannot be searched', async () => {
     await using server = await startRawImap({
       folders: ['(\\HasNoChildren) "/" INBOX', '(\\All) "/" All'],

@@ -32,6 +32,8 @@ export interface InboxWatchTimes {
   readonly renewMs: number;
   /** Limit of one command. */
   readonly commandMs: number;
+  /** Minimum interval between two sweeps: a server can announce mail without end. */
+  readonly sweepMs: number;
   /** Interval of checks that the login is still valid. */
   readonly checkMs: number;
   /** Wait before a connection replaces one that has ended. Each failure triples it. */
@@ -48,6 +50,7 @@ export interface InboxWatchTimes {
 const TIMES: InboxWatchTimes = {
   renewMs: 9 * MINUTE,
   commandMs: MINUTE,
+  sweepMs: SECOND,
   checkMs: 30 * SECOND,
   reconnectMs: 5 * SECOND,
   maxBackoffMs: 5 * MINUTE,
@@ -56,6 +59,7 @@ const TIMES: InboxWatchTimes = {
   refusedMs: 15 * MINUTE,
 };
 
+const TOO_LATE = new MailboxError(unavailable('The IMAP server did not complete the login in time'));
 const CLOSED = new MailboxError(unavailable('The IMAP server closed the connection'));
 
 /**
@@ -120,10 +124,11 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
    */
   async function follow(): Promise<void> {
     const deadlines = { ...(options.deadlines ?? IMAP_DEADLINES), idleMs: 2 * times.renewMs };
-    const session = await openSession(
-      { ...options, deadlines },
-      AbortSignal.any([signal, AbortSignal.timeout(deadlines.lookMs)]),
-    );
+    const late = AbortSignal.timeout(deadlines.lookMs);
+    const opening = openSession({ ...options, deadlines }, AbortSignal.any([signal, late]));
+    const session = await opening.catch((error) => {
+      throw late.aborted ? TOO_LATE : error;
+    });
     const { client } = session;
     const openedAt = performance.now();
     const close = () => session.close();
@@ -133,10 +138,12 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
       let position = await handlers.loadPosition();
       while (session.isUsable() && !signal.aborted) {
         news.clear();
+        const nextSweepAt = performance.now() + times.sweepMs;
         position = await sweep(client, position);
         handlers.onFault(null);
         if (untilNextSearch(position) === 0) position = await search(client, position);
         else if (!news.isThere()) await idle(session, news.arrival(), untilNextSearch(position));
+        await delay(Math.max(0, nextSweepAt - performance.now()), undefined, { signal }).catch(() => {});
       }
       const isStable = performance.now() - openedAt >= times.stableMs;
       if (!client.usable && !isStable) throw session.failure() ?? CLOSED;
@@ -197,9 +204,10 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
 }
 
 function scaleWaits(times: InboxWatchTimes, scale = 1): InboxWatchTimes {
-  const { reconnectMs, maxBackoffMs, stableMs, searchRetryMs, refusedMs } = times;
+  const { sweepMs, reconnectMs, maxBackoffMs, stableMs, searchRetryMs, refusedMs } = times;
   return {
     ...times,
+    sweepMs: sweepMs * scale,
     reconnectMs: reconnectMs * scale,
     maxBackoffMs: maxBackoffMs * scale,
     stableMs: stableMs * scale,

@@ -33,6 +33,7 @@ export interface InboxUnderTest extends AsyncDisposable {
 const TIMES: InboxWatchTimes = {
   renewMs: 60_000,
   commandMs: 15_000,
+  sweepMs: 10,
   checkMs: 30_000,
   reconnectMs: 20,
   maxBackoffMs: 100,
