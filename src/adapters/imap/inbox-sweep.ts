@@ -18,7 +18,11 @@ import { createSuspects, type Suspects } from './suspects.ts';
 
 /** What an inbox is read with, on one connection after the other. Opens mailboxes by EXAMINE. */
 export interface InboxSweep {
-  /** Reads the inbox to its end. @param stored Null: it was never read. */
+  /**
+   * Reads the inbox to its end.
+   *
+   * @param stored Null: it was never read
+   */
   sweep(client: ImapFlow, stored: InboxPosition | null): Promise<InboxPosition>;
   /** Reads recent mail of the other folders, which also finds what a filter has moved. */
   searchAll(client: ImapFlow, stored: InboxPosition): Promise<InboxPosition>;
@@ -38,7 +42,7 @@ const MAX_SEARCHED = 5000;
 const MAX_FOLDERS = 50;
 /** What is in them was not received. */
 const SENT_USES = ['\\Sent', '\\Drafts'];
-/** All Mail of Gmail has all but the two others. */
+/** All Mail of Gmail excludes spam and deleted mail. */
 const WITH_ALL = ['\\All', '\\Junk', '\\Trash'];
 
 export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOptions): InboxSweep {
@@ -66,11 +70,11 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
       // `n:*` includes what has come meanwhile, and the last mail even if its UID is smaller.
       const range = last + 1 < state.uidNext ? `${first}:${last}` : `${first}:*`;
       const uids = (await search(commandMs, client, { uid: range })).filter((uid) => uid >= first);
-      let unsaved = 0;
+      let count = 0;
       for await (const read of readMails(client, uids, inInbox, reading)) {
         position = noteRead(await handle(position, read), read.uid);
-        unsaved += 1;
-        if (unsaved % SAVE_EVERY === 0) await handlers.savePosition(position);
+        count += 1;
+        if (count % SAVE_EVERY === 0) await handlers.savePosition(position);
       }
       position = noteRead(position, Math.min(last, state.uidNext - 1));
     }
@@ -78,15 +82,13 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
 
   /** Returns the position from which to read once UIDs have changed. */
   async function restart(client: ImapFlow, position: InboxPosition, state: InboxState, since: number) {
+    inInbox.clear();
     const uids = await search(commandMs, client, { since: new Date(since) });
-    return restartAt(
-      position,
-      state,
-      uids.reduce((first, uid) => Math.min(first, uid), state.uidNext),
-    );
+    const first = uids.reduce((least, uid) => Math.min(least, uid), state.uidNext);
+    return restartAt(position, state, first);
   }
 
-  /** Searches an open folder. Returns also the number of mails that it read. */
+  /** Reads the newest mails of an open folder. Also returns their number. */
   async function searchFolder(
     client: ImapFlow,
     path: string,
