@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { createInboundParser } from '../../src/adapters/imap/inbound/inbound-parser.ts';
 import type { InboxPosition } from '../../src/core/inbound/inbox-position.ts';
 import { type InboxSetup, type InboxUnderTest, watchTestInbox } from '../helpers/imap/inbox-watch.ts';
 import { passwordOf } from '../helpers/imap/mailbox.ts';
@@ -67,7 +68,7 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     const headers = 'From: mailer-daemon@example.com\r\nContent-Type: multipart/mixed; boundary=x';
     server.deliver(`${headers}\r\n\r\n--x\r\n\r\nhi\r\n--x\r\nContent-Type: text/html\r\n\r\n${html}`);
     server.deliver(report(2));
-    await using inbox = watch(server, { parserMs: 1500 });
+    await using inbox = watch(server, { parser: createInboundParser(1500) });
     await waitForIds(inbox, [2]);
     expect(inbox.unreadable).toBe(1);
   });
@@ -75,8 +76,9 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
   test('skips no mail if the parser fails at any', async () => {
     await using server = await startRawImap();
     server.deliver(report(1));
-    // Less than its thread needs to start.
-    await using inbox = watch(server, { parserMs: 1 });
+    const parser = createInboundParser();
+    await parser.close();
+    await using inbox = watch(server, { parser });
     await vi.waitFor(() => expect(server.connections).toBeGreaterThan(3), WAIT);
     expect(inbox.unreadable).toBe(0);
     expect(inbox.stored.position).toMatchObject({ lastUid: 0 });

@@ -1,4 +1,7 @@
-import { createInboundParser } from '../../../src/adapters/imap/inbound/inbound-parser.ts';
+import {
+  createInboundParser,
+  type InboundParser,
+} from '../../../src/adapters/imap/inbound/inbound-parser.ts';
 import { openInbox } from '../../../src/adapters/imap/inbox.ts';
 import type { InboxWatchTimes } from '../../../src/adapters/imap/inbox-watch.ts';
 import { createLoginProvider } from '../../../src/adapters/mail-server/login.ts';
@@ -12,8 +15,8 @@ import type { MailboxSetup } from './mailbox.ts';
 export interface InboxSetup extends Omit<MailboxSetup, 'deadlines'> {
   readonly replies?: boolean;
   readonly times?: Partial<InboxWatchTimes>;
-  /** Maximum time for one mail, in ms. */
-  readonly parserMs?: number;
+  /** Closed with the watch. */
+  readonly parser?: InboundParser;
   /** Where the position is stored. Give it to a second watch to go on. */
   readonly stored?: { position: InboxPosition | null };
   readonly onMail?: InboxHandlers['onMail'];
@@ -50,11 +53,10 @@ export function watchTestInbox({
   credentials,
   replies = true,
   times,
-  parserMs,
+  parser = createInboundParser(),
   stored = { position: null },
   onMail,
 }: InboxSetup): InboxUnderTest {
-  const parser = createInboundParser(parserMs);
   const mails: InboundMail[] = [];
   const faults: (MailboxFault | null)[] = [];
   let unreadable = 0;
