@@ -25,6 +25,12 @@ export interface InboxReaderOptions {
   readonly commandMs: number;
 }
 
+/** The bytes of a report that are read. `isCut`: it has more. */
+interface Report {
+  readonly bytes: Buffer;
+  readonly isCut: boolean;
+}
+
 /** Mails per FETCH. */
 const CHUNK = 50;
 /** Longer headers are cut. Gmail's have about 8 KB. */
@@ -54,7 +60,8 @@ export async function* readMails(
     if (suspects.isSuspect(first)) await readAnother(client, ascending, first, suspects, options);
     const read = () => fetchHeaders(client, chunk, options);
     for (const { uid, headers, internalDate } of await suspects.during(chunk, read)) {
-      const mail = await suspects.during([uid], () => readOne(client, uid, headers, options));
+      const readReport = () => suspects.during([uid], () => fetchReport(client, uid, options));
+      const mail = await readOne(headers, readReport, options);
       yield { uid, mail, receivedAt: toTime(internalDate) };
     }
   }
@@ -125,28 +132,25 @@ async function fetchByUid(
 
 /** Returns null if the mail is of no interest, or cannot be read. */
 async function readOne(
-  client: ImapFlow,
-  uid: number,
   header: Buffer | null | undefined,
+  readReport: () => Promise<Report | null>,
   options: InboxReaderOptions,
 ): Promise<InboundMail | null> {
-  const mail = header ? await readCandidate(client, uid, header, options) : 'unreadable';
+  const mail = header ? await readCandidate(header, readReport, options) : 'unreadable';
   if (mail !== 'unreadable') return mail;
   options.onUnreadable();
   return null;
 }
 
 async function readCandidate(
-  client: ImapFlow,
-  uid: number,
   header: Buffer,
-  options: InboxReaderOptions,
+  readReport: () => Promise<Report | null>,
+  { parser, replies }: InboxReaderOptions,
 ): Promise<InboundMail | null | 'unreadable'> {
-  const { parser, replies } = options;
   const candidate = await orUnreadable(parser.candidateOf(header), parser);
   if (candidate === null || candidate === 'unreadable') return candidate;
   if (candidate === 'reply') return replies ? orUnreadable(parser.parse(header, true), parser) : null;
-  const report = await fetchReport(client, uid, options);
+  const report = await readReport();
   return report ? orUnreadable(parser.parse(report.bytes, report.isCut), parser) : 'unreadable';
 }
 
@@ -165,7 +169,7 @@ async function fetchReport(
   client: ImapFlow,
   uid: number,
   { commandMs }: InboxReaderOptions,
-): Promise<{ readonly bytes: Buffer; readonly isCut: boolean } | null> {
+): Promise<Report | null> {
   const query = { size: true, source: { start: 0, maxLength: MAX_MAIL_BYTES } };
   const [fetched] = await within(commandMs, client, fetchByUid(client, [uid], query, 'source'));
   if (!fetched?.source) return null;

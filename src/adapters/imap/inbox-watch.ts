@@ -3,7 +3,7 @@ import type { ImapFlow } from 'imapflow';
 import { type InboxPosition, untilSearch } from '../../core/inbound/inbox-position.ts';
 import type { InboxHandlers, InboxWatch } from '../../core/ports/inbox.ts';
 import { isUnavailable } from '../../core/retry-until-available.ts';
-import { MINUTE, SECOND } from '../../core/time.ts';
+import { HOUR, MINUTE, SECOND } from '../../core/time.ts';
 import { textProperty } from '../mail-server/system-error.ts';
 import { MailboxError, toMailboxFault, unavailable } from './imap-errors.ts';
 import { type InboxReaderOptions, within } from './inbox-reader.ts';
@@ -55,7 +55,7 @@ const TIMES: InboxWatchTimes = {
   reconnectMs: 5 * SECOND,
   maxBackoffMs: 5 * MINUTE,
   stableMs: 2 * MINUTE,
-  searchRetryMs: 10 * MINUTE,
+  searchRetryMs: HOUR,
   refusedMs: 15 * MINUTE,
 };
 
