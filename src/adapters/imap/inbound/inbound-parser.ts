@@ -52,13 +52,20 @@ export function createInboundParser(maxTimeMs = MAX_TIME_MS): InboundParser {
       maxThreads: 1,
       idleTimeout: IDLE_MS,
     });
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(maxTimeMs)]);
+    // Thousands of mails are read in the time that one may take: none leaves a timer or a signal.
+    const stopping = new AbortController();
+    const stop = () => stopping.abort();
+    const timer = setTimeout(stop, maxTimeMs);
+    closing.signal.addEventListener('abort', stop, { once: true });
     try {
-      return await pool.run(task, { signal });
+      return await pool.run(task, { signal: stopping.signal });
     } catch (error) {
       // The thread ends with the task.
-      if (signal.aborted && !closing.signal.aborted) throw new Error('The mail took too long to read');
-      throw error;
+      const isLate = stopping.signal.aborted && !closing.signal.aborted;
+      throw isLate ? new Error('The mail took too long to read') : error;
+    } finally {
+      clearTimeout(timer);
+      closing.signal.removeEventListener('abort', stop);
     }
   }
 
