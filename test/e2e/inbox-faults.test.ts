@@ -3,7 +3,7 @@ import { createInboundParser } from '../../src/adapters/imap/inbound/inbound-par
 import type { InboxPosition } from '../../src/core/inbound/inbox-position.ts';
 import { type InboxSetup, type InboxUnderTest, watchTestInbox } from '../helpers/imap/inbox-watch.ts';
 import { passwordOf } from '../helpers/imap/mailbox.ts';
-import { type RawCommand, type RawImap, startRawImap } from '../helpers/imap/raw-imap.ts';
+import { type RawCommand, type RawImapServer, startRawImap } from '../helpers/imap/raw-imap.ts';
 import { aReport } from '../helpers/inbound-mail.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
@@ -24,7 +24,7 @@ function unread(): InboxPosition {
   return { uidValidity: 1, lastUid: 0, sweptAt: now, searchedAt: now, handled: [] };
 }
 
-function watch({ url, ca }: RawImap, setup: Partial<InboxSetup> = {}): InboxUnderTest {
+function watch({ url, ca }: RawImapServer, setup: Partial<InboxSetup> = {}): InboxUnderTest {
   const stored = { position: unread() };
   return watchTestInbox({ url, ca, credentials: passwordOf('secret'), stored, ...setup });
 }
@@ -38,7 +38,7 @@ function isBodyOf(uid: number, { name, args }: RawCommand): boolean {
   return name === 'UID FETCH' && args.startsWith(`${uid} `) && !args.includes('HEADER');
 }
 
-const fetchesOf = ({ commands }: RawImap) => commands.filter(({ name }) => name === 'UID FETCH');
+const fetchesOf = ({ commands }: RawImapServer) => commands.filter(({ name }) => name === 'UID FETCH');
 
 describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
   test.each<[string, (command: RawCommand) => void]>([

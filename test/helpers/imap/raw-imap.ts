@@ -23,7 +23,7 @@ export interface RawImapOptions {
   readonly folders?: readonly string[];
 }
 
-export interface RawImap extends AsyncDisposable {
+export interface RawImapServer extends AsyncDisposable {
   /** Value of IMAP_URL. */
   readonly url: string;
   /** PEM of the CA that signed its certificate for localhost. */
@@ -41,7 +41,7 @@ export async function startRawImap({
   script = () => false,
   capabilities = 'IMAP4rev1 IDLE SPECIAL-USE AUTH=PLAIN',
   folders = ['(\\HasNoChildren) "/" INBOX'],
-}: RawImapOptions = {}): Promise<RawImap> {
+}: RawImapOptions = {}): Promise<RawImapServer> {
   const { ca, ...certificate } = createCertificate(['localhost']);
   const sockets = new Set<Socket>();
   const commands: RawCommand[] = [];
