@@ -108,6 +108,17 @@ describe.concurrent('with INBOUND=replies', { timeout: 60_000 }, () => {
     expect(JSON.stringify(ignored)).not.toContain('example.com');
   });
 
+  test('reports with the same Message-ID count, each for its message', async () => {
+    await using app = await startInbound();
+    const messages = [await sendHello(app), await sendHello(app)];
+    for (const { message_id } of messages)
+      deliver(app, reportAbout(message_id).replace(/^Message-ID: .*$/m, 'Message-ID: <same@mx.example.com>'));
+    for (const { id } of messages)
+      expect((await followed(app.service, id)).follow_ups).toMatchObject([
+        { kind: 'bounced', message_id: '<same@mx.example.com>' },
+      ]);
+  });
+
   test('a bounce that comes before the message is sent is recorded then', async () => {
     await using app = await startInbound();
     const to = [HELLO.to, 'slow+800ms@simulator.test'];

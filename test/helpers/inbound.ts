@@ -12,6 +12,7 @@ export function aReported(patch: Partial<ReportedRecipient> = {}): ReportedRecip
       enhanced: '5.1.1',
       response: 'The email account that you tried to reach does not exist.',
     },
+    diagnostic: null,
     reportingMta: 'googlemail.com',
     suppress: true,
     ...patch,

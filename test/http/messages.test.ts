@@ -135,6 +135,7 @@ describe('mail that followed a message', () => {
             at: '2027-01-01T09:00:00.000Z',
             class: 'soft',
             smtp,
+            diagnostic: null,
             reporting_mta: 'mx.example.com',
             unverified: true,
           },
@@ -161,6 +162,24 @@ describe('mail that followed a message', () => {
     const resource = (await app.get(`/messages/${other.id}`)).json();
     expect(resource).toMatchObject({ bounced: false, follow_ups: [] });
     expect(resource.recipients[0]).not.toHaveProperty('bounce');
+  });
+
+  test('has the reason of a report without a reply, and null in records of earlier versions', async () => {
+    await using app = await startApp();
+    const diagnostic = 'DNS Error: Domain name not found';
+    const mail = aBounce({ recipients: [aReported({ class: 'soft', smtp: null, diagnostic })] });
+    const delivery = follow(aDelivery({ status: 'sent' }), mail);
+    const bounce = { at, class: 'soft', smtp: null, reportingMta: null, unverified: false } as const;
+    const recipients = [{ email: 'ada@example.com', status: 'bounced', smtp: null, bounce }] as const;
+    const older = aDelivery({ status: 'sent', recipients });
+    for (const [stored, expected] of [
+      [delivery, diagnostic],
+      [older, null],
+    ] as const) {
+      const { id } = app.keep(stored);
+      const resource = (await app.get(`/messages/${id}`)).json();
+      expect(resource.recipients[0].bounce).toMatchObject({ smtp: null, diagnostic: expected });
+    }
   });
 
   test('filters the list: ?bounced=true, page by page, and ?bounced=false', async () => {

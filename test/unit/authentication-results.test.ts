@@ -7,7 +7,7 @@ function read(body: string) {
   return (
     parsed && {
       id: parsed.authservId,
-      results: parsed.results.map(({ method, result, properties }) => [
+      results: parsed.results?.map(({ method, result, properties }) => [
         `${method}=${result}`,
         Object.fromEntries(properties),
       ]),
@@ -61,15 +61,21 @@ describe('parses', () => {
 test.each([
   '',
   ';',
+  'spf=none (sender IP is ) smtp.mailfrom=<>;',
+  'mx.google.com dmarc=pass header.from=googlemail.com',
+])('returns null for %s, which names no server', (body) => {
+  expect(parseAuthenticationResults(body)).toBeNull();
+});
+
+test.each([
   'mx.google.com; dmarc',
   'mx.google.com; dmarc=pass (p=NONE header.from=googlemail.com',
   'mx.google.com; dmarc=pass) header.from=googlemail.com',
-  'mx.google.com; dmarc=pass header.from="googlemail.com',
+  'MX.google.com 1; dmarc=pass header.from="googlemail.com',
   'mx.google.com; dmarc=pass header.from=evil.example googlemail.com',
   'mx.google.com; dmarc=pass from=googlemail.com',
-  'mx.google.com dmarc=pass header.from=googlemail.com',
   'mx.google.com; =pass',
   `mx.google.com; ${'a=b; '.repeat(10_000)}`,
-])('refuses %s', (body) => {
-  expect(parseAuthenticationResults(body)).toBeNull();
+])('refuses the results in %.70s', (body) => {
+  expect(parseAuthenticationResults(body)).toEqual({ authservId: 'mx.google.com', results: null });
 });

@@ -24,6 +24,7 @@ const reported = fc.record({
   email: fc.constantFrom(...EMAILS, 'bob@example.com', 'stranger@example.com'),
   class: fc.constantFrom(...BOUNCE_CLASSES),
   smtp: fc.constantFrom(null, { code: 550, enhanced: '5.1.1', response: 'No such user' }),
+  diagnostic: fc.constantFrom(null, 'DNS Error'),
   reportingMta: fc.constantFrom(null, 'mx.example.com'),
   suppress: fc.boolean(),
 });
@@ -102,7 +103,14 @@ describe('a bounce', () => {
         email: 'bob@example.com',
         status: 'bounced',
         smtp: null,
-        bounce: { at: 5, class: 'soft', smtp, reportingMta: 'mx.example.com', unverified: false },
+        bounce: {
+          at: 5,
+          class: 'soft',
+          smtp,
+          diagnostic: null,
+          reportingMta: 'mx.example.com',
+          unverified: false,
+        },
       },
     ]);
     const { from, mailId } = bounce;

@@ -24,9 +24,20 @@ const ADA_FAILED = ['Final-Recipient: rfc822; ada@example.com', 'Action: failed'
 describe('classifies', () => {
   test.each([
     ...['5.1.1', '5.1.2', '5.1.3', '5.1.6', '5.1.10', '5.01.001'].map((code) => [code, 'hard'] as const),
-    ...['5.0.0', '5.1.0', '5.2.1', '5.2.2', '5.3.0', '5.4.1', '5.4.4', '4.0.0', '4.2.2', '4.7.1', null].map(
-      (code) => [code, 'soft'] as const,
-    ),
+    ...[
+      '5.0.0',
+      '5.1.0',
+      '5.2.1',
+      '5.2.2',
+      '5.3.0',
+      '5.4.1',
+      '5.4.4',
+      '5.5.0',
+      '4.0.0',
+      '4.2.2',
+      '4.7.1',
+      null,
+    ].map((code) => [code, 'soft'] as const),
     ...['5.7.0', '5.7.1', '5.7.28', '5.7.511', '5.7.606', '5.7.708'].map(
       (code) => [code, 'blocked'] as const,
     ),
@@ -40,6 +51,8 @@ describe('classifies', () => {
       '5.1.8',
       '5.2.3',
       '5.3.4',
+      '5.4.6',
+      '5.5.4',
       '5.6.0',
     ].map((code) => [code, 'policy'] as const),
   ])('%s as %s', (code, expected) => {
@@ -152,6 +165,52 @@ describe("Gmail's report", () => {
     expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ email: 'Ada@example.com' }] });
   });
 
+  test('has a status part of RFC 6533, or an encoded one', async () => {
+    const status = statusOf('Final-Recipient: utf-8; jörg@bücher.example', 'Action: failed', 'Status: 5.1.1');
+    const encoded = Buffer.from(status).toString('base64');
+    for (const report of [
+      aReport({ status }).replace('message/delivery-status', 'message/global-delivery-status'),
+      aReport({ status: encoded }).replace(
+        /message\/delivery-status\n/,
+        '$&Content-Transfer-Encoding: base64\n',
+      ),
+    ])
+      expect(
+        await decide(report, { ...MESSAGE, recipients: ['jörg@xn--bcher-kva.example', 'bob@example.net'] }),
+      ).toMatchObject({ recipients: [{ email: 'jörg@xn--bcher-kva.example', class: 'hard' }] });
+  });
+
+  test('states an action and a status after comments', async () => {
+    const status = statusOf(...ADA_FAILED, 'Status: (bad mailbox) 5.1.1').replace('failed', '(x) failed');
+    expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ class: 'hard' }] });
+  });
+
+  test('separates recipients without blank lines between them', async () => {
+    const status = statusOf(
+      'Original-Recipient: rfc822; eve@example.org',
+      'Final-Recipient: rfc822; eve@example.org',
+      'Action: failed',
+      'Status: 5.1.1',
+      'Original-Recipient: rfc822; ada@example.com',
+      'Final-Recipient: rfc822; ada@elsewhere.example',
+      'Action: failed',
+      'Status: 5.2.2',
+    );
+    expect(await decide(aReport({ status }))).toMatchObject({
+      recipients: [{ email: 'Ada@example.com', class: 'soft' }],
+    });
+  });
+
+  test('with an action among the fields of the message is about the recipient that it names', async () => {
+    const status = `Reporting-MTA: dns; mx.example.com\nAction: failed\n\nFinal-Recipient: rfc822; ada@example.com\nStatus: 4.7.0\n`;
+    expect(await decide(aReport({ status }), TO_ADA)).toMatchObject({ kind: 'delayed' });
+  });
+
+  test('whose words are labelled as a status part too is read', async () => {
+    const status = `The message failed.\n\n--report\nContent-Type: message/delivery-status\n\n${statusOf(...ADA_FAILED, 'Status: 5.1.1')}`;
+    expect(await decide(aReport({ status }))).toMatchObject({ recipients: [{ class: 'hard' }] });
+  });
+
   test.each([
     ['without a status', [], 'smtp; 550 5.1.1 Unknown', '5.1.1', 'hard'],
     [
@@ -162,7 +221,18 @@ describe("Gmail's report", () => {
       'policy',
     ],
     ['with a hash sign', ['Status: 5.0.0'], 'smtp; 550 #5.1.1 Rejected', null, 'hard'],
-    ['of another class than the status', ['Status: 4.0.0'], 'smtp; 550 5.1.1 Unknown', '5.1.1', 'soft'],
+    ['in its second line', ['Status: 5.0.0'], 'smtp; 550-No mail for\n 550 5.1.1 this user', '5.1.1', 'hard'],
+    ['on the next line', ['Status: 5.0.0'], '\n smtp;\n 550 no such mailbox', null, 'soft'],
+    ['in the form of qmail', ['Status: 5.0.0'], 'smtp; 550 no such mailbox (#5.1.1)', null, 'hard'],
+    [
+      'that Postfix quotes',
+      ['Status: 5.0.0'],
+      'X-Postfix; host mx.example.com[192.0.2.1] said: 550 5.1.1\n    <ada@example.com> unknown (in reply to RCPT TO)',
+      '5.1.1',
+      'hard',
+    ],
+    ['that contradicts the status', ['Status: 5.1.1'], 'smtp; 550 5.7.1 Blocked', '5.7.1', 'blocked'],
+    ['that is permanent, unlike the status', ['Status: 4.0.0'], 'smtp; 550 5.1.1 Unknown', '5.1.1', 'soft'],
   ])('takes the code of a reply %s', async (_name, fields, diagnostic, enhanced, bounceClass) => {
     const status = statusOf(...ADA_FAILED, ...fields, `Diagnostic-Code: ${diagnostic}`);
     expect(await decide(aReport({ status }))).toMatchObject({
@@ -256,6 +326,7 @@ describe('ignores a forged report', () => {
     'mailer-daemon@gmail.com',
     'mailer-daemon@googlemail.com, eve@evil.example',
     'mailer-daemon@googlemail.com\nFrom: eve@evil.example',
+    '=?utf-8?q?mailer-daemon=40googlemail=2Ecom?=',
   ])('that passes for googlemail.com, from %s', async (from) => {
     expect(await decide(aReport({ from }))).toEqual(untrusted);
   });
@@ -274,6 +345,16 @@ describe('ignores a forged report', () => {
       'that failed SPF',
       'postmaster@example.com',
       header('spf=softfail smtp.helo=mx.example.com; dkim=pass header.d=evil.example'),
+    ],
+    [
+      'with an envelope sender of another domain',
+      'postmaster@example.com',
+      header('spf=pass smtp.mailfrom=eve@evil.example; dkim=pass header.i=@evil.example'),
+    ],
+    [
+      'whose sender breaks the syntax of the results',
+      'postmaster@example.com',
+      header('spf=pass (domain of "a(b"@evil.example) smtp.helo=x; dmarc=fail header.from=example.com'),
     ],
   ])('%s', async (_name, from, authentication) => {
     expect(await decide(aReport({ from, authentication }))).toEqual(untrusted);
@@ -303,6 +384,21 @@ describe("a report of the recipient's server", () => {
       'that is signed',
       'postmaster@example.com',
       'Authentication-Results: mx.google.com; spf=fail smtp.helo=x; dkim=pass header.i=@mx.example.com\n',
+    ],
+    [
+      'below the domain that signed it',
+      'postmaster@mx.example.com',
+      'Authentication-Results: mx.google.com; spf=fail smtp.helo=x; dkim=pass header.i=@example.com\n',
+    ],
+    [
+      'checked as the postmaster of its host',
+      'postmaster@example.com',
+      'Authentication-Results: mx.google.com; spf=pass smtp.mailfrom=postmaster@mx.hoster.example\n',
+    ],
+    [
+      'without DMARC, with an empty envelope sender',
+      'postmaster@example.com',
+      'Authentication-Results: mx.google.com; spf=pass smtp.mailfrom=; dmarc=none header.from=example.com\n',
     ],
   ])('is believed as unverified (%s)', async (_name, from, results) => {
     expect(await decide(aReport({ from, authentication: results }))).toMatchObject({

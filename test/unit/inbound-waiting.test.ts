@@ -10,12 +10,7 @@ import { aBounce } from '../helpers/inbound.ts';
 const never = new AbortController().signal;
 
 function aMail(id: string): DecidedMail {
-  const { recipients, ...decision } = aBounce();
-  return {
-    kind: 'decided',
-    id,
-    decision: { ...decision, recipients: recipients.map((each) => ({ ...each, diagnostic: null })) },
-  };
+  return { kind: 'decided', id, decision: aBounce() };
 }
 
 /** @param isSettled Whether the message of a mail has settled */

@@ -1,4 +1,5 @@
 import type { ImapFlow, ListResponse } from 'imapflow';
+import { digestOf } from '../../core/inbound/inbound-mail.ts';
 import {
   createInboxPosition,
   type InboxPosition,
@@ -52,9 +53,11 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
 
   async function handle(position: InboxPosition, { mail, receivedAt }: ReadMail): Promise<InboxPosition> {
     signal.throwIfAborted();
-    if (mail === null || isHandled(position, mail.mailId)) return position;
+    if (mail === null) return position;
+    const digest = digestOf(mail);
+    if (isHandled(position, digest)) return position;
     await handlers.onMail(mail, receivedAt);
-    const handled = noteHandled(position, mail.mailId);
+    const handled = noteHandled(position, digest);
     await handlers.savePosition(handled);
     return handled;
   }

@@ -29,6 +29,8 @@ export interface Bounce {
   readonly class: BounceClass;
   /** The reply of the receiving server. Null if the report does not quote it. */
   readonly smtp: SmtpReply | null;
+  /** The reason that the report states if it quotes no reply. Absent in older records. */
+  readonly diagnostic?: string | null;
   /** The server that reports. Null if the report does not name it. */
   readonly reportingMta: string | null;
   /** Whether the report is believed although Gmail did not write it. */

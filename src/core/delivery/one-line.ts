@@ -17,7 +17,7 @@ const QUOTED_LOGIN = /\b(AUTH (?:PLAIN|LOGIN|XOAUTH2)) .*/i;
  */
 export function toOneLine(lines: readonly string[]): string {
   const joined = lines
-    .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
+    .map((line) => line.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, ' ').trim())
     .filter(Boolean)
     .join(' ');
   const redacted = joined

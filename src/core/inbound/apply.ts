@@ -66,10 +66,10 @@ function isTaken({ status }: Recipient): boolean {
 
 /** Returns what a mail reports of a recipient, as it is recorded. */
 export function toBounce(
-  { class: bounceClass, smtp, reportingMta }: ReportedRecipient,
+  { class: bounceClass, smtp, diagnostic, reportingMta }: ReportedRecipient,
   { at, unverified }: InboundDecision,
 ): Bounce {
-  return { at, class: bounceClass, smtp, reportingMta, unverified };
+  return { at, class: bounceClass, smtp, diagnostic, reportingMta, unverified };
 }
 
 function toFollowUp({ kind, at, from, mailId }: InboundDecision, recipients: readonly string[]): FollowUp {

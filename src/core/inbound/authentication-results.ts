@@ -11,7 +11,8 @@ export interface AuthenticationResult {
 export interface AuthenticationResults {
   /** The server that did the checks, in lower case. */
   readonly authservId: string;
-  readonly results: readonly AuthenticationResult[];
+  /** Null: the syntax is invalid. */
+  readonly results: readonly AuthenticationResult[] | null;
 }
 
 /** Longer fields are refused. Gmail's have about 500 characters. */
@@ -28,16 +29,23 @@ const PROPERTY = /^([a-z0-9][a-z0-9-]*)\.([a-z0-9][a-z0-9_-]*)$/i;
  * Gmail leaves the value of `smtp.mailfrom` empty if the envelope sender is, so a value may be
  * empty.
  *
- * @returns null if the syntax is invalid
+ * @returns null if the field names no server
  */
 export function parseAuthenticationResults(body: string): AuthenticationResults | null {
-  if (body.length > MAX_LENGTH) return null;
-  const tokens = tokenize(body);
-  if (tokens === null) return null;
+  const tokens = body.length > MAX_LENGTH ? null : tokenize(body);
+  if (tokens === null) return toInvalid(body);
   const [head, ...sections] = splitAtSemicolons(tokens);
   const id = head?.[0];
   if (id === undefined || id.kind === 'equals' || !hasOnlyVersion(head?.slice(1) ?? [])) return null;
+  return { authservId: id.text.toLowerCase(), results: parseResults(sections) };
+}
 
+function toInvalid(body: string): AuthenticationResults | null {
+  const id = /^\s*([^\s;="()\\]{1,255})(?:\s+\d+)?\s*;/.exec(body)?.[1];
+  return id === undefined ? null : { authservId: id.toLowerCase(), results: null };
+}
+
+function parseResults(sections: readonly Token[][]): AuthenticationResult[] | null {
   const results: AuthenticationResult[] = [];
   for (const section of sections) {
     // A semicolon at the end, and "; none".
@@ -47,7 +55,7 @@ export function parseAuthenticationResults(body: string): AuthenticationResults 
     if (result === null) return null;
     results.push(result);
   }
-  return { authservId: id.text.toLowerCase(), results };
+  return results;
 }
 
 interface Token {

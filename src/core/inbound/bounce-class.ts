@@ -5,9 +5,9 @@ const HARD = new Set(['5.1.1', '5.1.2', '5.1.3', '5.1.6', '5.1.10']);
 
 /**
  * The address of the sender (5.1.7, 5.1.8), the size of the message (5.2.3, 5.3.4), a mail loop,
- * the protocol and the content.
+ * the protocol and the content. Not 5.5.0: Microsoft uses it for a mailbox that does not exist.
  */
-const POLICY = /^5\.(?:1\.[78]|2\.3|3\.4|4\.6|5\.\d+|6\.\d+)$/;
+const POLICY = /^5\.(?:1\.[78]|2\.3|3\.4|4\.6|5\.[1-9]\d*|6\.\d+)$/;
 
 /** Refused for the reputation of the sender: 5.7.28 at Gmail, 5.7.5xx to 5.7.7xx at Microsoft. */
 const BLOCKED = /^5\.7\.(?:[01]|28|[567]\d\d)$/;

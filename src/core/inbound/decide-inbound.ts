@@ -1,6 +1,6 @@
 import { toMailboxKey } from '../message/address.ts';
 import { bounceClassOf } from './bounce-class.ts';
-import type { InboundDecision, ReportedRecipient } from './decision.ts';
+import type { InboundDecision } from './decision.ts';
 import type { InboundMail, RecipientReport } from './inbound-mail.ts';
 import { isFromGmail, isFromServerOf } from './trust.ts';
 
@@ -10,16 +10,6 @@ export interface ReferredMessage {
   readonly recipients: readonly string[];
   /** Addresses that the account sends from: From of the message, and the login. */
   readonly senders: readonly string[];
-}
-
-export interface DecidedRecipient extends ReportedRecipient {
-  /** Reason on one line, if it is no SMTP reply. */
-  readonly diagnostic: string | null;
-}
-
-/** What a received mail changes. */
-export interface InboundChange extends InboundDecision {
-  readonly recipients: readonly DecidedRecipient[];
 }
 
 /** Why a mail changes nothing. */
@@ -49,7 +39,7 @@ export function decideInbound(
   mail: InboundMail,
   message: ReferredMessage | null,
   at: number,
-): InboundChange | IgnoredMail {
+): InboundDecision | IgnoredMail {
   if (mail.kind === 'other') return ignore('unrelated');
   if (mail.candidates.length === 0) return ignore('no_reference');
   if (message === null || !mail.candidates.includes(message.messageId)) return ignore('unknown_message');
@@ -71,7 +61,11 @@ function isOwn({ from }: InboundMail, { senders, recipients }: ReferredMessage):
   return senders.some(isWriter) && !recipients.some(isWriter);
 }
 
-function decideReport(mail: InboundMail, message: ReferredMessage, at: number): InboundChange | IgnoredMail {
+function decideReport(
+  mail: InboundMail,
+  message: ReferredMessage,
+  at: number,
+): InboundDecision | IgnoredMail {
   const isBounce = mail.kind === 'bounce';
   const action = isBounce ? 'failed' : 'delayed';
   const reported = matchRecipients(

@@ -8,6 +8,8 @@ export interface ReportedRecipient {
   readonly class: BounceClass;
   /** What the receiving server replied. Null if the report does not quote it. */
   readonly smtp: SmtpReply | null;
+  /** The reason that the report states if it quotes no reply, such as a DNS error. On one line. */
+  readonly diagnostic: string | null;
   /** The server that reports. Null if the report does not name it. */
   readonly reportingMta: string | null;
   /**

@@ -1,8 +1,8 @@
 import type { SmtpReply } from '../delivery/delivery.ts';
 import { toOneLine } from '../delivery/one-line.ts';
-import { parseReply } from '../delivery/smtp-reply.ts';
 import { type Address, parseEmail } from '../message/address.ts';
 import type { RecipientReport } from './inbound-mail.ts';
+import { findReply } from './quoted-reply.ts';
 
 /** The body of a message/delivery-status part (RFC 3464). */
 export interface DeliveryStatus {
@@ -23,12 +23,14 @@ type Fields = Map<string, readonly string[]>;
 /** Gmail takes 100 recipients in a message. */
 const MAX_RECIPIENTS = 1000;
 const MAX_REPLY_LINES = 100;
+/** Longest Action or Status that is read. */
+const MAX_KEYWORD = 1000;
 
 /** Parses a status part. Ignores what it cannot read. */
 export function parseDeliveryStatus(text: string): DeliveryStatus {
   const groups = toGroups(text);
   const find = (name: string) => groups.find((group) => group.has(name)) ?? new Map();
-  const aboutRecipients = groups.filter(isAboutRecipient).slice(0, MAX_RECIPIENTS);
+  const aboutRecipients = recipientGroupsOf(groups);
   return {
     isEmpty: text.trim() === '',
     reportingMta: toHost(fieldOf(find('reporting-mta'), 'reporting-mta')),
@@ -43,22 +45,38 @@ function fieldOf(group: Fields, name: string): string {
   return (group.get(name) ?? []).join('');
 }
 
-const RECIPIENT_FIELDS = ['final-recipient', 'original-recipient', 'action', 'status'];
+/** The value without comments, which are allowed anywhere (RFC 3464, section 2.1). */
+function keywordOf(group: Fields, name: string): string {
+  return fieldOf(group, name)
+    .slice(0, MAX_KEYWORD)
+    .replace(/\([^()]*\)/g, ' ')
+    .trim();
+}
 
-function isAboutRecipient(group: Fields): boolean {
-  return RECIPIENT_FIELDS.some((name) => group.has(name));
+const RECIPIENT_NAMES = ['final-recipient', 'original-recipient'];
+
+function namesRecipient(group: Fields): boolean {
+  return RECIPIENT_NAMES.some((name) => group.has(name));
+}
+
+/** Some servers add an Action to the fields of the message. Then only groups with a name count. */
+function recipientGroupsOf(groups: readonly Fields[]): Fields[] {
+  const named = groups.filter(namesRecipient);
+  const found =
+    named.length > 0 ? named : groups.filter((group) => group.has('action') || group.has('status'));
+  return found.slice(0, MAX_RECIPIENTS);
 }
 
 /**
  * Returns the groups of fields that blank lines separate. Continued lines stay lines of their
- * value. A second Final-Recipient starts a group too: some servers forget the blank line.
+ * value. The next recipient starts a group too: some servers forget the blank line.
  */
 function toGroups(text: string): Fields[] {
   const groups: Fields[] = [];
   let group: Fields | null = null;
   let value: string[] = [];
   for (const line of text.split(/\r\n|\r|\n/)) {
-    const field = /^([!-9;-~]+)[ \t]*:(.*)$/.exec(line);
+    const field = /^([!-9;-~]+)[ \t]*:(.*)$/s.exec(line);
     if (/^[ \t]+\S/.test(line)) value.push(line.trim());
     else if (field === null) {
       if (line.trim() === '') group = null;
@@ -66,7 +84,7 @@ function toGroups(text: string): Fields[] {
     } else {
       const name = (field[1] ?? '').toLowerCase();
       value = [(field[2] ?? '').trim()];
-      if (group === null || (name === 'final-recipient' && group.has(name))) {
+      if (group === null || isNextRecipient(name, group)) {
         group = new Map();
         groups.push(group);
       }
@@ -76,12 +94,17 @@ function toGroups(text: string): Fields[] {
   return groups;
 }
 
+/** Whether a field belongs to another recipient than the group. */
+function isNextRecipient(name: string, group: Fields): boolean {
+  if (name === 'original-recipient' && group.has('final-recipient') && group.has('action')) return true;
+  return RECIPIENT_NAMES.includes(name) && group.has(name);
+}
+
 function toRecipient(group: Fields): RecipientReport | null {
-  const [first = '', ...more] = group.get('diagnostic-code') ?? [];
-  const lines = [first.replace(/^[A-Za-z0-9-]+[ \t]*;/, ''), ...more.slice(0, MAX_REPLY_LINES)];
-  const smtp = toReply(lines);
-  const status = toStatus(fieldOf(group, 'status'), lines);
-  const action = toAction(fieldOf(group, 'action'), status, smtp);
+  const diagnostic = diagnosticOf(group);
+  const { smtp, status: statusOfReply } = findReply(diagnostic);
+  const status = toStatus(keywordOf(group, 'status'), statusOfReply);
+  const action = toAction(keywordOf(group, 'action'), status, smtp);
   if (action === null) return null;
   const addresses = [fieldOf(group, 'final-recipient'), fieldOf(group, 'original-recipient')]
     .map(toAddress)
@@ -91,14 +114,17 @@ function toRecipient(group: Fields): RecipientReport | null {
     action,
     status,
     smtp,
-    diagnostic: (smtp === null && toOneLine(lines)) || null,
+    diagnostic: (smtp === null && toOneLine(diagnostic.split('\n'))) || null,
   };
 }
 
-/** Returns the reply that the lines quote, or null if they quote none. */
-export function toReply(lines: readonly string[]): SmtpReply | null {
-  const reply = parseReply(lines.map((line) => line.trim()).join('\n'));
-  return reply.code === 0 ? null : reply;
+/** Returns the lines of Diagnostic-Code without its type. The first can be blank. */
+function diagnosticOf(group: Fields): string {
+  const lines = group.get('diagnostic-code')?.slice(0, MAX_REPLY_LINES) ?? [];
+  return lines
+    .join('\n')
+    .trim()
+    .replace(/^[A-Za-z0-9-]+[ \t]*;\s*/, '');
 }
 
 /** RFC 3464, section 2.3.3, and `deliverable` of Postfix. */
@@ -118,16 +144,17 @@ function toAction(
   return digit === '4' ? 'delayed' : null;
 }
 
-/** Gmail writes `5.0.0` where the server uses `#5.1.0`. */
 const STATUS = /^[245]\.\d{1,3}\.\d{1,3}(?![\d.])/;
-const STATUS_OF_REPLY = /^(?:[45]\d\d[ -])?[^\w.]*([45]\.\d{1,3}\.\d{1,3})(?![\d.])/;
 
-/** The code of the reply replaces a missing status, and one that states the class alone. */
-function toStatus(written: string, lines: readonly string[]): string | null {
+/**
+ * The code of the reply counts: a reporting server can have derived its own from `550` alone. If one
+ * of them is temporary, that one counts, so that a contradiction suppresses nobody.
+ */
+function toStatus(written: string, ofReply: string | null): string | null {
   const status = STATUS.exec(written)?.[0] ?? null;
-  const ofReply = STATUS_OF_REPLY.exec(lines[0]?.trim() ?? '')?.[1] ?? null;
-  if (status === null) return ofReply;
-  return /^[45]\.0\.0$/.test(status) && ofReply?.startsWith(status.slice(0, 2)) ? ofReply : status;
+  if (status === null || ofReply === null) return status ?? ofReply;
+  if (/^[45]\.0\.0$/.test(ofReply)) return status;
+  return status.startsWith('4') && ofReply.startsWith('5') ? status : ofReply;
 }
 
 /**

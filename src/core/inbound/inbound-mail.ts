@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { SmtpReply } from '../delivery/delivery.ts';
 import type { AuthenticationResults } from './authentication-results.ts';
 
@@ -30,7 +31,7 @@ export interface InboundMail {
   readonly mailId: string;
   /** The mailbox in From, in canonical form. Null: none, several, or invalid. */
   readonly from: string | null;
-  /** The first Authentication-Results field. Null: there is none, or its syntax is invalid. */
+  /** The first Authentication-Results field. Null: there is none, or it names no server. */
   readonly authentication: AuthenticationResults | null;
   /** Message-IDs in our form that it refers to, the most reliable first. */
   readonly candidates: readonly string[];
@@ -39,6 +40,14 @@ export interface InboundMail {
   readonly reportingMta: string | null;
   /** The status part is empty. Gmail sends this if "Send mail as" is misconfigured. */
   readonly isEmptyReport: boolean;
+}
+
+/**
+ * Returns the same text whenever a mail is read again, and another for each other mail that matters.
+ * Programs exist that use one Message-ID for several mails.
+ */
+export function digestOf({ mailId, kind, from, candidates, recipients }: InboundMail): string {
+  return hash('sha256', JSON.stringify([mailId, kind, from, candidates, recipients]), 'base64url');
 }
 
 /** Our Message-IDs contain 128 random bits, so only a recipient of a message can know its id. */

@@ -10,7 +10,7 @@ export interface InboxPosition {
   readonly sweptAt: number;
   /** When all mail was last searched, in epoch ms. */
   readonly searchedAt: number;
-  /** Ids of reports and replies that were handled, the newest last. */
+  /** Digests of reports and replies that were handled, the newest last. */
   readonly handled: readonly string[];
 }
 
@@ -88,13 +88,13 @@ function dayBefore(at: number, now: number): number {
 }
 
 /** Whether a report or a reply was handled. */
-export function isHandled({ handled }: InboxPosition, mailId: string): boolean {
-  return handled.includes(mailId);
+export function isHandled({ handled }: InboxPosition, digest: string): boolean {
+  return handled.includes(digest);
 }
 
 /** Notes that a report or a reply was handled. */
-export function noteHandled(position: InboxPosition, mailId: string): InboxPosition {
-  return { ...position, handled: [...position.handled, mailId].slice(-MAX_HANDLED) };
+export function noteHandled(position: InboxPosition, digest: string): InboxPosition {
+  return { ...position, handled: [...position.handled, digest].slice(-MAX_HANDLED) };
 }
 
 /** Notes that every mail up to a UID has been read. */

@@ -5,9 +5,9 @@ import {
   decideInbound,
   type IgnoredMail,
   type IgnoreReason,
-  type InboundChange,
   type ReferredMessage,
 } from './decide-inbound.ts';
+import type { InboundDecision } from './decision.ts';
 import type { InboundMail } from './inbound-mail.ts';
 import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
 
@@ -19,7 +19,7 @@ export interface DecidedMail {
   readonly kind: 'decided';
   /** `msg_…` */
   readonly id: string;
-  readonly decision: InboundChange;
+  readonly decision: InboundDecision;
 }
 
 /** Handles the reports and the replies in the inbox of an account. */

@@ -1,5 +1,5 @@
 import { domainOf } from '../message/address.ts';
-import type { AuthenticationResults } from './authentication-results.ts';
+import type { AuthenticationResult } from './authentication-results.ts';
 import type { InboundMail } from './inbound-mail.ts';
 
 /** The server that receives mail for Gmail. Only its checks count. */
@@ -33,36 +33,49 @@ export function isFromGmail(mail: InboundMail): boolean {
 
 /**
  * Whether a server may report about a recipient: it writes from the domain of the recipient, or one
- * below it, and no check of Gmail failed. A server without DMARC and SPF is believed. Users of a
- * mail provider cannot report about each other: they cannot register the addresses of servers.
+ * below it, and no check of Gmail speaks against it. A server without DMARC and SPF is believed.
+ * Users of a mail provider cannot report about each other: they cannot register the addresses of
+ * servers.
  */
 export function isFromServerOf(recipient: string, mail: InboundMail): boolean {
   if (mail.from === null || !(isDaemon(mail.from) || isPostmaster(mail.from))) return false;
-  const domain = domainOf(mail.from);
-  return isWithin(domain, domainOf(recipient)) && !isForged(domain, mail.authentication);
+  return isWithin(domainOf(mail.from), domainOf(recipient)) && !isForged(mail, domainOf(recipient));
 }
 
-function isForged(domain: string, authentication: AuthenticationResults | null): boolean {
-  const dmarc = resultsOf(authentication, 'dmarc');
+/** @param domain Of the recipient */
+function isForged({ from, authentication }: InboundMail, domain: string): boolean {
+  // A sender can choose an envelope address that breaks the syntax.
+  if (authentication?.authservId === GMAIL_RECEIVER && authentication.results === null) return true;
+  const dmarc = resultsOf(authentication, 'dmarc').filter(({ result }) => result !== 'none');
   if (dmarc.length > 0)
     return !dmarc.every(
       ({ result, properties }) =>
-        result === 'pass' && properties.get('header.from')?.toLowerCase() === domain,
+        result === 'pass' && properties.get('header.from')?.toLowerCase() === domainOf(from ?? ''),
     );
   const isSigned = resultsOf(authentication, 'dkim').some(
     ({ result, properties }) => result === 'pass' && isWithin(signerOf(properties), domain),
   );
-  const spf = resultsOf(authentication, 'spf');
-  return !isSigned && spf.some(({ result }) => result === 'fail' || result === 'softfail');
+  return !isSigned && resultsOf(authentication, 'spf').some((result) => isFromElsewhere(result, domain));
+}
+
+/**
+ * Whether the check of the envelope sender speaks against a domain. A report has no envelope sender
+ * (RFC 3464, section 2), or at least none of another domain. Without one, SPF checks the postmaster
+ * of the host (RFC 7208, section 2.4).
+ */
+function isFromElsewhere({ result, properties }: AuthenticationResult, domain: string): boolean {
+  if (result === 'fail' || result === 'softfail') return true;
+  const sender = properties.get('smtp.mailfrom') ?? '';
+  return sender !== '' && !isPostmaster(sender) && !isWithin(domainOf(sender).toLowerCase(), domain);
 }
 
 function signerOf(properties: ReadonlyMap<string, string>): string {
   return domainOf(properties.get('header.d') ?? properties.get('header.i') ?? '').toLowerCase();
 }
 
-function resultsOf(authentication: AuthenticationResults | null, method: string) {
+function resultsOf(authentication: InboundMail['authentication'], method: string): AuthenticationResult[] {
   if (authentication?.authservId !== GMAIL_RECEIVER) return [];
-  return authentication.results.filter((result) => result.method === method);
+  return authentication.results?.filter((result) => result.method === method) ?? [];
 }
 
 /** Whether a domain is the other one or one below it. */

@@ -83,8 +83,9 @@ function toRecipient({ email, status, smtp, bounce }: Recipient): MessageResourc
   return bounce ? { email, status, smtp, bounce: toBounce(bounce) } : { email, status, smtp };
 }
 
-function toBounce({ at, class: bounceClass, smtp, reportingMta, unverified }: Bounce): BounceResource {
-  return { at: toIso(at), class: bounceClass, smtp, reporting_mta: reportingMta, unverified };
+function toBounce(bounce: Bounce): BounceResource {
+  const { at, class: bounceClass, smtp, diagnostic = null, reportingMta, unverified } = bounce;
+  return { at: toIso(at), class: bounceClass, smtp, diagnostic, reporting_mta: reportingMta, unverified };
 }
 
 /** A mail that followed a message. */

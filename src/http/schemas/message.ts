@@ -57,7 +57,16 @@ export const bounce = z.object({
     description:
       '`hard`: the address does not exist. `soft`: a fault of the mailbox or of its server. `blocked`: the server refuses mail of this sender. `policy`: something that the sender can fix, such as its DNS records or the size of the message.',
   }),
-  smtp: smtpReply.nullable().meta({ description: 'The reply of the receiving server.' }),
+  smtp: smtpReply
+    .nullable()
+    .meta({ description: 'The reply of the receiving server. Null if the report quotes none.' }),
+  diagnostic: z
+    .string()
+    .nullable()
+    .meta({
+      description: 'The reason that the report states if it quotes no reply.',
+      examples: ["DNS Error: DNS type 'mx' lookup of example.com responded with code NXDOMAIN"],
+    }),
   reporting_mta: z
     .string()
     .nullable()

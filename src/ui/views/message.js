@@ -284,7 +284,7 @@ const BOUNCE_CLASSES = {
 };
 
 /** @param {Bounce} bounce */
-function bounceOf({ class: bounceClass, smtp, reporting_mta: server, unverified }) {
+function bounceOf({ class: bounceClass, smtp, diagnostic, reporting_mta: server, unverified }) {
   return html`
     <p>
       ${BOUNCE_CLASSES[bounceClass]}
@@ -292,7 +292,7 @@ function bounceOf({ class: bounceClass, smtp, reporting_mta: server, unverified 
         Class <code>${bounceClass}</code>${server ? html`, reported by <bdi>${server}</bdi>` : nothing}${unverified ? ', not confirmed by Gmail' : ''}
       </span>
     </p>
-    ${replyOf(smtp)}
+    ${diagnostic ? html`<p class="reply"><span class="visually-hidden">Reason: </span>${diagnostic}</p>` : replyOf(smtp)}
   `;
 }
 

@@ -139,10 +139,11 @@ function idsOfReport(headers: Headers): string[] {
 /** Returns the ids of a thread: first the message that is replied to. */
 function idsOfThread(headers: Headers): string[] {
   const references = valuesOf(headers, 'references').flatMap(findOurMessageIds).reverse();
-  return [...valuesOf(headers, 'in-reply-to').flatMap(findOurMessageIds), ...references];
+  const repliedTo = valuesOf(headers, 'in-reply-to').flatMap(withBrackets).flatMap(findOurMessageIds);
+  return [...repliedTo, ...references];
 }
 
-/** Some servers drop the angle brackets. */
+/** Some programs drop the angle brackets. */
 function withBrackets(value: string): string[] {
   const id = value.trim();
   return [/^[^\s<>]+$/.test(id) ? `<${id}>` : id];

@@ -43,8 +43,8 @@ export async function readMail(raw: Uint8Array): Promise<MailParts> {
   return {
     headers: mail.headers,
     text: mail.text ?? mail.html ?? '',
-    status: contentOf(mail, STATUS_TYPES),
-    returned: contentOf(mail, RETURNED_TYPES),
+    status: statusIn(mail),
+    returned: contentsOf(mail, RETURNED_TYPES)[0] ?? null,
   };
 }
 
@@ -65,10 +65,18 @@ function headersOf(bytes: Uint8Array): Uint8Array {
   return ends.length === 0 ? bytes : bytes.subarray(0, Math.min(...ends) + 1);
 }
 
-/** Returns the text of the first part of one of the types. */
-function contentOf(mail: Email, types: readonly string[]): string | null {
-  const part = mail.attachments.find(({ mimeType }) => types.includes(mimeType));
-  if (part === undefined) return null;
-  const bytes = typeof part.content === 'string' ? Buffer.from(part.content) : new Uint8Array(part.content);
-  return new TextDecoder().decode(bytes);
+/** Returns the text of each part of one of the types. */
+function contentsOf(mail: Email, types: readonly string[]): string[] {
+  return mail.attachments
+    .filter(({ mimeType }) => types.includes(mimeType))
+    .map(({ content }) => {
+      const bytes = typeof content === 'string' ? Buffer.from(content) : new Uint8Array(content);
+      return new TextDecoder().decode(bytes);
+    });
+}
+
+/** Some servers label their words as a status part too. */
+function statusIn(mail: Email): string | null {
+  const texts = contentsOf(mail, STATUS_TYPES);
+  return texts.find((text) => /^(?:final|original)-recipient[ \t]*:/im.test(text)) ?? texts[0] ?? null;
 }

@@ -1,5 +1,6 @@
-import { toAddress, toReply } from '../../../core/inbound/delivery-status.ts';
+import { toAddress } from '../../../core/inbound/delivery-status.ts';
 import type { RecipientReport } from '../../../core/inbound/inbound-mail.ts';
+import { findReply } from '../../../core/inbound/quoted-reply.ts';
 
 /** A report that is text alone: the words of the server, then the returned message. */
 export interface TextReport {
@@ -68,28 +69,16 @@ function toSections(words: string, addresses: readonly string[]): Map<string, st
   return sections;
 }
 
-/** `550 5.1.1`, with the same class in both codes. */
-const REPLY = /(?<![\w.])([45])\d\d[ -]#?(\1\.\d{1,3}\.\d{1,3})(?![\d.])/;
-/** Without the code of SMTP: `(#5.1.1)` of qmail, `5.2.2 <ada@example.com>` of GMX. */
+/** Without the code of SMTP: `5.2.2 <ada@example.com>` of GMX. */
 const ENHANCED = /(?<![\w.])([45]\.\d{1,3}\.\d{1,3})(?![\w.])/;
-/** A reply has few lines. */
-const MAX_REPLY_LENGTH = 1000;
 
 function toStatement(words: string, addresses: readonly string[]): RecipientReport {
-  const reply = REPLY.exec(words);
-  const quoted = reply === null ? [] : linesFrom(words, reply.index);
+  const { smtp, status } = findReply(words);
   return {
     addresses: addresses.map(toAddress).filter((address) => address !== null),
     action: 'failed',
-    status: reply?.[2] ?? ENHANCED.exec(words)?.[1] ?? null,
-    smtp: toReply(quoted),
+    status: status ?? ENHANCED.exec(words)?.[1] ?? null,
+    smtp,
     diagnostic: null,
   };
-}
-
-/** Returns the lines from a position to the next blank one. */
-function linesFrom(text: string, index: number): string[] {
-  const lines = text.slice(index, index + MAX_REPLY_LENGTH).split(LINE_END);
-  const end = lines.findIndex((line) => line.trim() === '');
-  return end === -1 ? lines : lines.slice(0, end);
 }
