@@ -93,10 +93,7 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
       const startedAt = performance.now();
       // A command or a parser can take long to end: the close of the watch does not wait for it.
       const wait = await Promise.race([follow(), closed]).then(
-        () => {
-          failures = 0;
-          return times.reconnectMs;
-        },
+        (closure) => (closure === null ? reconnect() : backOff(closure, 0, failures > 0)),
         (error) => backOff(error, performance.now() - startedAt),
       );
       await delay(wait, undefined, { signal }).catch(() => {});
@@ -104,7 +101,13 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
   }
 
   /** Returns the wait before the next connection, in ms. */
-  function backOff(error: unknown, lastedMs: number): number {
+  function reconnect(): number {
+    failures = 0;
+    return times.reconnectMs;
+  }
+
+  /** Returns the wait before the next connection, in ms. */
+  function backOff(error: unknown, lastedMs: number, isReported = true): number {
     if (signal.aborted) return 0;
     if (lastedMs >= times.stableMs) failures = 0;
     const wait = Math.min(times.maxBackoffMs, times.reconnectMs * 3 ** failures);
@@ -112,17 +115,17 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
     // The mailbox is not at fault: its mail could not be recorded.
     if (isUnavailable(error)) return wait;
     const fault = toMailboxFault(error);
-    handlers.onFault(fault);
+    if (isReported) handlers.onFault(fault);
     return fault.isRefusal ? times.refusedMs : wait;
   }
 
   /**
    * Uses one connection until it ends, its token is about to expire, or its credentials were replaced.
    *
-   * @throws the error that keeps the inbox from being read; {@link CLOSED} if the server closes the
-   *   connection soon
+   * @returns why it ended if the server closed it soon: once is no fault. Otherwise null
+   * @throws the error that keeps the inbox from being read
    */
-  async function follow(): Promise<void> {
+  async function follow(): Promise<unknown> {
     const deadlines = { ...(options.deadlines ?? IMAP_DEADLINES), idleMs: 2 * times.renewMs };
     const late = AbortSignal.timeout(deadlines.lookMs);
     const opening = openSession({ ...options, deadlines }, AbortSignal.any([signal, late]));
@@ -146,7 +149,7 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
         await delay(Math.max(0, nextSweepAt - performance.now()), undefined, { signal }).catch(() => {});
       }
       const isStable = performance.now() - openedAt >= times.stableMs;
-      if (!client.usable && !isStable) throw session.failure() ?? CLOSED;
+      return client.usable || isStable ? null : (session.failure() ?? CLOSED);
     } catch (error) {
       const isLost = textProperty(error, 'code') === 'NoConnection';
       throw (isLost && session.failure()) || error;
