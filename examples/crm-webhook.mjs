@@ -83,7 +83,8 @@ async function takeOuttrayEvent(request) {
     if (sequence <= latest.get(data.id)) return { status: 204 };
     latest.set(data.id, sequence);
     const invoice = data.metadata.crm_id ? `invoice ${data.metadata.crm_id}` : 'no invoice';
-    console.log(`${invoice}: ${data.id} is ${data.status}${why(data.error)}`);
+    const outcome = data.bounced ? 'bounced' : data.status;
+    console.log(`${invoice}: ${data.id} is ${outcome}${why(data.error)}`);
   } else {
     console.log(`${type}: ${data.user}${why(data)}`);
   }

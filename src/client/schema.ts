@@ -1239,8 +1239,13 @@ export interface components {
              * @enum {string}
              */
             class: "hard" | "soft" | "blocked" | "policy";
-            /** @description The reply of the receiving server. */
+            /** @description The reply of the receiving server. Null if the report quotes none. */
             smtp: components["schemas"]["SmtpReply"] | null;
+            /**
+             * @description The reason that the report states if it quotes no reply.
+             * @example DNS Error: DNS type 'mx' lookup of example.com responded with code NXDOMAIN
+             */
+            diagnostic: string | null;
             /**
              * @description The server that reports.
              * @example googlemail.com
@@ -2175,6 +2180,30 @@ export interface components {
             };
         };
         /**
+         * @description `oauth_grant_revoked`: Google no longer accepts the refresh token.
+         *
+         *     `oauth_client_unauthorized`: OAuth client not authorized for the account.
+         *
+         *     `oauth_clock_skew`: Clock of this machine is wrong.
+         *
+         *     `oauth_unreachable`: Google’s token endpoint unreachable.
+         *
+         *     `oauth_failed`: No usable access token.
+         */
+        ReconcileMessage502: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed";
+                };
+            };
+        };
+        /**
          * @description `queue_unavailable`: Queue unavailable.
          *
          *     `queue_full`: Queue full.
@@ -2780,6 +2809,7 @@ export type ResponseQueueUnavailableOrQueueFull = components['responses']['Queue
 export type ResponseNotCancelable = components['responses']['NotCancelable'];
 export type ResponseNotRetryable = components['responses']['NotRetryable'];
 export type ResponseReconcileMessage409 = components['responses']['ReconcileMessage409'];
+export type ResponseReconcileMessage502 = components['responses']['ReconcileMessage502'];
 export type ResponseReconcileMessage503 = components['responses']['ReconcileMessage503'];
 export type ResponseContentNotKept = components['responses']['ContentNotKept'];
 export type ResponseResendInvalidJsonOrValidationFailed = components['responses']['ResendInvalidJsonOrValidationFailed'];
@@ -3356,6 +3386,7 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
+            502: components["responses"]["ReconcileMessage502"];
             503: components["responses"]["ReconcileMessage503"];
         };
     };

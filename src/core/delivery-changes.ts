@@ -36,7 +36,8 @@ export function createDeliveryChanges({ events, noticesOf }: DeliveryChangesDeps
       if (followUp) return { from, to, effect, notices: noticesOf(to, followUp), followUp };
       return { from, to, effect, notices: eventOf(from, to) === null ? NONE : noticesOf(to) };
     },
-    announce({ from, to, followUp }) {
+    announce({ from, to, followUp, lookupResult }) {
+      if (lookupResult) events.emit('message.looked_up', from, lookupResult);
       if (followUp) events.emit('message.followed_up', to, followUp);
       const event = eventOf(from, to);
       if (event !== null) events.emit(event, to);

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
 import type { BouncedRecipient, FollowUp } from './delivery/follow-up.ts';
+import type { LookupResult } from './delivery/lookup.ts';
 import type { Outcome } from './delivery/outcome.ts';
 import type { MailReason } from './inbound/mail-handler.ts';
 import type { MailboxFault, SentResult } from './ports/mailbox.ts';
@@ -18,6 +19,8 @@ export interface CoreEvents {
   'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
   /** Sent Mail was searched for a message. The delivery is as before the search. */
   'message.searched': [delivery: Delivery, result: SentResult];
+  /** The search for a message has ended. The delivery is as before that. */
+  'message.looked_up': [delivery: Delivery, result: LookupResult];
   'message.deferred': [delivery: Delivery];
   'message.settled': [delivery: Delivery];
   /** A mail followed a settled message into the inbox of its account. */

@@ -3,13 +3,16 @@ import {
   advance,
   amend,
   type Delivery,
+  type DeliveryError,
   type DeliveryPatch,
   isRetryable,
   mayBecome,
   pendingOf,
 } from './delivery/delivery.ts';
 import type { DeliveryQuery } from './delivery/delivery-query.ts';
+import { isLookedUp } from './delivery/lookup.ts';
 import type { DeliveryChanges } from './delivery-changes.ts';
+import { errorOf } from './dispatch/lookup-rules.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Content } from './message/message.ts';
 import { checkSchedule } from './message/schedule.ts';
@@ -125,7 +128,7 @@ export function createMessages({ store, changes, isDraining }: MessagesDeps): Me
     async cancel(id, caller) {
       return change(id, caller, { kind: 'done' }, (delivery) => {
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
-        return advance(delivery, 'canceled', { finishedAt: Date.now() });
+        return advance(delivery, 'canceled', { finishedAt: Date.now(), error: errorOfCanceled(delivery) });
       });
     },
     async retry(id, caller) {
@@ -148,6 +151,12 @@ export function createMessages({ store, changes, isDraining }: MessagesDeps): Me
       });
     },
   };
+}
+
+/** Returns the last error, without the announcement of a search that is not made any more. */
+function errorOfCanceled(delivery: Delivery): DeliveryError | null {
+  const { lookup, error } = delivery;
+  return lookup !== null && isLookedUp(delivery) ? errorOf(lookup) : error;
 }
 
 /** Returns the changes that make a settled delivery like a new one for its remaining recipients. */

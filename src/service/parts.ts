@@ -199,6 +199,7 @@ export function buildServiceApp(parts: ServiceParts) {
       mailboxes: parts.deliveryEngine.mailboxes,
       isOn: config.mailbox.reconcile,
       isDraining,
+      now: backend.sharedState.now,
     }),
     composer,
     tickets: createTickets(apiKeys),

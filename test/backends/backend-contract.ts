@@ -323,7 +323,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         expect(await take(mailbox)).toBe(queued.id);
         expect(await store.getTaken(queued.id)).toEqual(looking);
 
-        const again = amend(looking, { lookup: aLookup({ account, looks: 1 }) });
+        const again = amend(looking, { lookup: aLookup({ account, lookedAt: 3000 }) });
         await store.update(looking, again, { kind: 'retry', afterMs: 60_000 });
         const asked = amend(again, {});
         await store.update(again, asked, { kind: 'reschedule', afterMs: 0 });

@@ -185,7 +185,7 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
             await store.update(sending, looking, { kind: 'retry', afterMs: 0 });
             if (id !== 'msg_due') await queue.take(mailboxChannel(CHANNEL), AbortSignal.timeout(2000));
             if (id === 'msg_changed')
-              await store.update(looking, amend(looking, { lookup: aLookup({ looks: 1 }) }));
+              await store.update(looking, amend(looking, { lookup: aLookup({ lookedAt: 3000 }) }));
           }
           await accept(backend, aDelivery({ id: 'msg_other' }));
         },
@@ -194,7 +194,7 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
           const mailbox = mailboxChannel(CHANNEL);
           const taken = [await take(mailbox), await take(mailbox), await take(mailbox)];
           expect(taken.toSorted()).toEqual(['msg_changed', 'msg_due', 'msg_taken']);
-          expect((await store.get('msg_changed'))?.lookup).toEqual(aLookup({ looks: 1 }));
+          expect((await store.get('msg_changed'))?.lookup).toEqual(aLookup({ lookedAt: 3000 }));
           expect(await take(CHANNEL)).toBe('msg_other');
           await expect(queue.take(CHANNEL, AbortSignal.timeout(100))).rejects.toThrow();
         },

@@ -15,7 +15,7 @@ import {
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 import { aBounce, aReported } from '../helpers/inbound.ts';
 import type { BackendLimits } from './backend-contract.ts';
 
@@ -127,6 +127,7 @@ async function fill(
       let delivery = aDelivery({
         ...seed,
         recipients,
+        attempts: [anAttempt()],
         status: isScheduled ? 'scheduled' : 'queued',
         scheduledAt: isScheduled ? (scheduledAt ?? TIMES) : scheduledAt,
       });

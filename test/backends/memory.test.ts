@@ -4,8 +4,10 @@ import { createMemoryRateCounter } from '../../src/adapters/memory/rate-counter.
 import { createRetained } from '../../src/adapters/memory/retained.ts';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
+import { applyInbound, MAX_FOLLOW_UPS } from '../../src/core/inbound/apply.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
+import { aReply } from '../helpers/inbound.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend-contract.ts';
 import { followUpContract } from './follow-up-contract.ts';
@@ -75,6 +77,38 @@ test('a retained key that is set again counts once, for its new owner', () => {
   for (let n = 0; n < 5; n += 1) values.set('same', n, owned('crm', 60));
   values.set('other', 1, owned('shop', 30));
   expect([values.get('same'), values.get('other')]).toEqual([4, 1]);
+});
+
+test('a retained value that is replaced counts with its new weight, and leaves as early as before', () => {
+  const values = createRetained<number>({ forMs: 60_000, maxCount: 9, maxBytes: 100, onEarlyDrop() {} });
+  for (const n of [1, 2, 3]) values.set(`k${n}`, n, owned('crm', 20));
+  values.replace('k3', 4, 70);
+  values.replace('k9', 9, 1000);
+  expect([1, 2, 3].map((n) => values.get(`k${n}`))).toEqual([undefined, 2, 4]);
+  values.replace('k2', 5, 10);
+  values.set('k4', 6, owned('crm', 20));
+  expect([2, 3, 4].map((n) => values.get(`k${n}`))).toEqual([5, 4, 6]);
+  values.set('k5', 7, owned('crm', 1));
+  expect(values.get('k2')).toBeUndefined();
+});
+
+test('the mail that follows settled messages counts towards the limit of their memory', async () => {
+  const { store } = await open({ maxMessages: 10, maxBytes: 100_000, retainMs: 60_000 });
+  const ids: string[] = [];
+  for (let n = 0; n < 10; n += 1) {
+    const queued = aDelivery();
+    let delivery = advance(queued, 'expired', { finishedAt: n });
+    await store.insert(queued);
+    await store.update(queued, delivery);
+    for (let i = 0; i < MAX_FOLLOW_UPS; i += 1) {
+      const followed = applyInbound(delivery, aReply({ from: `${'x'.repeat(1000)}@example.com` }));
+      if (followed) await store.update(delivery, followed.delivery);
+      delivery = followed?.delivery ?? delivery;
+    }
+    ids.push(queued.id);
+  }
+  const found = await Promise.all(ids.map((id) => store.get(id)));
+  expect(found.lastIndexOf(null)).toBe(5);
 });
 
 test('10,000 messages of one key drop no idempotency keys and settled messages of another', async () => {

@@ -11,7 +11,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import { HOUR } from '../../src/core/time.ts';
 import { addUsage } from '../../src/core/usage.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 import { aBounce } from '../helpers/inbound.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { backendContract } from './backend-contract.ts';
@@ -147,7 +147,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   test('counts a delivery once that settled and then bounced, also when all are counted', async () => {
     const next = await newDatabase();
     const first = await next();
-    const delivery = aDelivery();
+    const delivery = aDelivery({ attempts: [anAttempt()] });
     const expired = advance(delivery, 'expired', { finishedAt: NOON });
     const bounced = applyInbound(expired, aBounce())?.delivery ?? expired;
     await first.store.insert(delivery);

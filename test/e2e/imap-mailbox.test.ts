@@ -1,6 +1,4 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import type { Credentials } from '../../src/core/accounts/credentials.ts';
 import type { ImapFault } from '../../src/simulator/mailbox/faults.ts';
@@ -17,6 +15,7 @@ import { mailOf, sendMail } from '../helpers/imap/simulator-mailbox.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { refreshTokenOf } from '../helpers/smtp/transport.ts';
+import { startTokenEndpoint } from '../helpers/token-endpoint.ts';
 
 const ID = '<msg_01k7m4q2@acme.test>';
 const FOUND = { kind: 'found' };
@@ -211,6 +210,23 @@ describe.concurrent('a failed look', () => {
     expect(await mailbox.findSent(ID)).toEqual(FOUND);
   });
 
+  test('by a flood of lines before the login ends at once, since it would slow sending', async () => {
+    const certificate = createCertificate(['localhost']);
+    await using server = await startRawSmtp(async (io) => {
+      io.send('* OK Gimap ready\r\n');
+      const isEnded = io.readToEnd().then(() => true);
+      const pause = () => nextTurn().then(() => false);
+      while (!(await Promise.race([isEnded, pause()]))) io.send('* OK Still here\r\n'.repeat(1000));
+    }, certificate);
+    await using mailbox = openTestMailbox({
+      url: `imaps://localhost:${server.port}`,
+      ca: certificate.ca,
+      credentials: passwordOf('abcdefghijklmnop'),
+      deadlines: { lookMs: 60_000 },
+    });
+    expect(await mailbox.findSent(ID)).toEqual(failedWith('imap_unavailable', false, /./));
+  });
+
   test('because of time names the limit', async () => {
     await using gmail = await startSimulator();
     await using mailbox = openSimulatorMailbox(gmail, { deadlines: { lookMs: 1500 } });
@@ -219,7 +235,12 @@ describe.concurrent('a failed look', () => {
   });
 
   test.each([
-    ['an unknown certificate', 'localhost', undefined, /certificate is not trusted/],
+    [
+      'an unknown certificate',
+      'localhost',
+      undefined,
+      /certificate is not trusted \(.*\)\. Check .* NODE_EXTRA_CA_CERTS\.$/,
+    ],
     ['the certificate of another host', 'imap.other.test', 'own', /ERR_TLS_CERT_ALTNAME_INVALID/],
   ])('by %s sends no password', async (_, name, trust, detail) => {
     const certificate = createCertificate([name]);
@@ -362,15 +383,3 @@ describe.concurrent('the login', () => {
     expect(gmail.imap.counters.connections).toBe(0);
   });
 });
-
-async function startTokenEndpoint(response: object) {
-  const server = createServer((_request, reply) => void reply.end(JSON.stringify(response)));
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}

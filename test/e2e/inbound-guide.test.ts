@@ -1,5 +1,8 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test, vi } from 'vitest';
 import { WAIT } from '../helpers/imap/inbound-service.ts';
@@ -30,10 +33,12 @@ test('a bounce is rehearsed as the guide shows', { timeout: 60_000 }, async () =
     ca: gmail.ca,
     env: { INBOUND, GMAIL_USER, GMAIL_APP_PASSWORD, IMAP_URL: gmail.imap.url },
   });
+  await using directory = await mkdtempDisposable(join(tmpdir(), 'guide-'));
+  await writeFile(join(directory.path, 'key.txt'), `${API_KEY}\n`);
   const shell = async (commands: string) => {
     const here = commands.replaceAll('http://localhost:3000', service.url);
-    const { PATH } = process.env;
-    return (await promisify(execFile)('bash', ['-e', '-c', here], { env: { PATH, API_KEY } })).stdout;
+    const options = { cwd: directory.path, env: { PATH: process.env.PATH } };
+    return (await promisify(execFile)('bash', ['-e', '-c', here], options)).stdout;
   };
   expect(JSON.parse(await shell(send))).toMatchObject({ status: 'sent' });
   await vi.waitFor(async () => {

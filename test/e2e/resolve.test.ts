@@ -1,12 +1,15 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { resolveHost } from '../../src/adapters/smtp/connection/resolve.ts';
-import type { Resolve } from '../../src/adapters/smtp/server-options.ts';
+import { type Resolve, resolveHost } from '../../src/adapters/mail-server/resolve.ts';
+import { postForm } from '../../src/adapters/mail-server/token-request.ts';
 import { openTransport, type TransportOptions } from '../../src/adapters/smtp/transport.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
+import { openSimulatorMailbox } from '../helpers/imap/mailbox.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
 import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { startTokenEndpoint } from '../helpers/token-endpoint.ts';
 
 /** Not in DNS. */
 const HOST = 'mail.outtray.invalid';
@@ -94,6 +97,41 @@ describe.concurrent('host of a server', () => {
   test('that does not exist fails with dns_failed', async () => {
     const fault = await verify({ servers: [{ host: HOST, port: 587, tls: 'starttls' }] });
     expect(fault).toMatchObject({ error: { code: 'dns_failed' }, scope: 'connection' });
+  });
+});
+
+/** Returns the results, and the maximum number of lookups at once meanwhile. */
+async function countLookups<Result>(running: readonly Promise<Result>[]) {
+  let most = 0;
+  let isDone = false;
+  const results = Promise.all(running).finally(() => {
+    isDone = true;
+  });
+  while (!isDone) {
+    const lookups = process.getActiveResourcesInfo().filter((name) => name === 'GetAddrInfoReqWrap');
+    most = Math.max(most, lookups.length);
+    await nextTurn();
+  }
+  return { results: await results, most };
+}
+
+describe('a lookup that hangs leaves threads to SMTP, since it is shared by', () => {
+  test('the mailboxes of all accounts', async () => {
+    await using gmail = await startSimulator();
+    await using stack = new AsyncDisposableStack();
+    const mailboxes = Array.from({ length: 8 }, () => stack.use(openSimulatorMailbox(gmail)));
+    const { results, most } = await countLookups(mailboxes.map(({ findSent }) => findSent('<1@acme.test>')));
+    expect(results).toEqual(Array(8).fill({ kind: 'absent' }));
+    expect(most).toBeLessThanOrEqual(1);
+  });
+
+  test('the token requests of all accounts', async () => {
+    await using issuer = await startTokenEndpoint({ access_token: 'a-token' });
+    const url = issuer.url.replace('127.0.0.1', 'localhost');
+    const requests = Array.from({ length: 8 }, () => postForm(url, {}, 5000));
+    const { results, most } = await countLookups(requests);
+    expect(results.map(String)).toEqual(Array(8).fill('{"access_token":"a-token"}'));
+    expect(most).toBeLessThanOrEqual(1);
   });
 });
 

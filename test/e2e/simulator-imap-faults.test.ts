@@ -24,6 +24,15 @@ describe('refused login', () => {
     expect(simulator.imap.counters).toMatchObject({ logins: 1, failedLogins: 1 });
   });
 
+  test.each([
+    ['app-password-required', 'NO [ALERT] Application-specific password required: '],
+    ['browser-sign-in', 'NO [ALERT] Please log in via your web browser: '],
+  ])('of %s@simulator.test has the text of Gmail', async (name, text) => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    expect(await client.command(`LOGIN ${name}@simulator.test ${simulator.password}`)).toContain(text);
+  });
+
   test('does not concern SMTP, nor a fault of SMTP the login to IMAP', async () => {
     await using simulator = await startSimulator();
     simulator.setLoginFault('bad-credentials');
@@ -168,7 +177,7 @@ describe('control API', () => {
     const mailbox = async (query: string) =>
       Object(await (await fetch(`${simulator.httpUrl}/mailbox${query}`)).json());
     await control(simulator, '/mailbox', { raw: 'Subject: é\n\nHi\n' });
-    await control(simulator, '/mailbox', { raw: 'x', folder: 'spam', user: 'other@acme.test' });
+    await control(simulator, '/mailbox', { raw: 'x', folder: 'drafts', user: 'other@acme.test' });
     expect(await mailbox('')).toEqual({
       mails: [{ receivedAt: expect.any(Number), flags: [], raw: 'Subject: é\r\n\r\nHi\r\n' }],
     });

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { connect } from 'node:tls';
 import { promisify } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import { mailOf, openImapFlow, openRawImap, sendMail } from '../helpers/imap/simulator-mailbox.ts';
@@ -151,16 +152,26 @@ describe('search', () => {
     expect(await client.command(`SEARCH ${keys}`)).toContain(`* SEARCH${expected && ` ${expected}`}\r\n`);
   });
 
-  test.each(['', 'SINCE yesterday', 'FUZZY x', 'X-GM-RAW label:x', 'UID a', '(ALL', 'NOT'])(
-    'refuses %j with BAD',
-    async (keys) => {
-      await using simulator = await startSimulator();
-      using client = await openRawImap(simulator);
-      await client.command('EXAMINE INBOX');
-      expect(await client.command(`SEARCH ${keys}`)).toMatch(/^BAD /);
-      expect(await client.command('NOOP')).toMatch(/^OK/);
-    },
-  );
+  test.each([
+    '',
+    'SINCE yesterday',
+    'SINCE 31-Feb-2026',
+    'FUZZY x',
+    'X-GM-RAW label:x',
+    'X-GM-RAW "(a b)"',
+    'UID a',
+    'UID 0',
+    'LARGER x',
+    '()',
+    '(ALL',
+    'NOT',
+  ])('refuses %j with BAD', async (keys) => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator);
+    await client.command('EXAMINE INBOX');
+    expect(await client.command(`SEARCH ${keys}`)).toMatch(/^BAD /);
+    expect(await client.command('NOOP')).toMatch(/^OK/);
+  });
 });
 
 describe('mailbox', () => {
@@ -197,7 +208,7 @@ print(client.logout()[0])
     ]);
   });
 
-  test('reports in IDLE what arrives, and shows it in All Mail unless it is spam', async () => {
+  test('reports in IDLE what arrives, and shows it in All Mail too, without spam', async () => {
     await using simulator = await startSimulator();
     await using client = await openImapFlow(simulator);
     await client.mailboxOpen('INBOX', { readOnly: true });
@@ -258,27 +269,106 @@ print(client.logout()[0])
     simulator.imap.deliver(mailOf('<1@acme.test>'));
     using client = await openRawImap(simulator);
     expect(await client.command('EXAMINE INBOX')).toMatch(/\[UIDVALIDITY 1\][\s\S]*\[UIDNEXT 2\]/);
+    client.write('a IDLE\r\n');
+    await client.readTo(/^\+ idling\r\n/m);
     simulator.imap.changeUidValidity();
-    await client.rest;
+    expect(await client.rest).toBe('');
     using next = await openRawImap(simulator);
     expect(await next.command('EXAMINE INBOX')).toMatch(/\[UIDVALIDITY 2\][\s\S]*\[UIDNEXT 3\]/);
     expect(await next.command('UID SEARCH ALL')).toContain('* SEARCH 2\r\n');
   });
 
-  test.each(['LIST "" "*"', 'FETCH 1 UID', 'LOGIN a', 'UID NOOP', 'NOSUCH', 'EXAMINE "', 'LOGIN (a'])(
-    'responds BAD to %s before the login, and continues',
-    async (command) => {
-      await using simulator = await startSimulator();
-      using client = await openRawImap(simulator, { login: false });
-      expect(await client.command(command)).toMatch(/BAD .+\r\n$/);
-      expect(await client.command('NOOP')).toBe('OK Success\r\n');
-    },
-  );
+  test.each([
+    'LIST "" "*"',
+    'FETCH 1 UID',
+    'LOGIN a',
+    'UID NOOP',
+    'NOSUCH',
+    'X-GM-NOSUCH',
+    '(NOOP)',
+    '',
+    'EXAMINE "',
+    'LOGIN (a',
+    'LOGIN {99999999}',
+  ])('responds BAD to %s before the login, and continues', async (command) => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    expect(await client.command(command)).toMatch(/BAD .+\r\n$/);
+    expect(await client.command('NOOP')).toBe('OK Success\r\n');
+  });
 
   test('closes the connection of a client that sends too much', async () => {
     await using simulator = await startSimulator();
     using client = await openRawImap(simulator);
-    client.write('a APPEND INBOX {99999999}\r\n');
+    client.write('a APPEND INBOX {99999999+}\r\n');
     expect(await client.rest).toBe('* BYE Command too long\r\n');
+  });
+
+  test.each(['', '\0a NOOP', '* NOOP', '+ NOOP', `${'a'.repeat(200)} NOOP`])(
+    'responds with an untagged BAD to %j, which has no tag',
+    async (line) => {
+      await using simulator = await startSimulator();
+      using client = await openRawImap(simulator);
+      client.write(`${line}\r\nb NOOP\r\n`);
+      expect(await client.readTo(/^b .*\r\n/m)).toBe('* BAD Could not parse command\r\nb OK Success\r\n');
+    },
+  );
+
+  test('refuses a long message in APPEND before it is sent', async () => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator);
+    expect(await client.command('APPEND INBOX {99999999}')).toMatch(/^NO \[CANNOT\]/);
+    expect(await client.command('NOOP')).toBe('OK Success\r\n');
+  });
+
+  test.each([
+    ['parentheses', `SEARCH ${'('.repeat(100_000)}`],
+    ['keys', `SEARCH ${'NOT '.repeat(50_000)}ALL`],
+    ['sections', `FETCH 1 ${'BODY['.repeat(40_000)}`],
+  ])('responds BAD to many nested %s, and continues', async (_name, command) => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator);
+    await client.command('EXAMINE INBOX');
+    expect(await client.command(command)).toMatch(/^BAD /);
+    expect(await client.command('NOOP')).toBe('OK Success\r\n');
+  });
+
+  test('lists folders for a pattern of many wildcards without delay', async () => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator);
+    expect(await client.command(`LIST "" "${'*'.repeat(3000)}!"`)).toBe('OK Success\r\n');
+    expect(await client.command('LIST "" "%*B%x"')).toContain('"/" "INBOX"\r\n');
+    expect(await client.command('LIST (SPECIAL-USE) "" "%/%"')).not.toMatch(/INBOX|Noselect/);
+    expect(await client.command('LIST (SUBSCRIBED) "" INBOX')).toContain('"/" "INBOX"\r\n');
+    expect(await client.command('LIST "" "%"')).not.toContain('[Gmail]/');
+  });
+
+  test('never lets text of the client break a response', async () => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    const user = '{9+}\r\na\r\n* BYE x';
+    expect(await client.command(`LOGIN ${user} ${simulator.password}`)).toContain(
+      'NO [AUTHENTICATIONFAILED]',
+    );
+    await client.command(`LOGIN ${simulator.user} ${simulator.password}`);
+    expect(await client.command('STATUS INBOX ({9+}\r\na\r\n* BYE x)')).toMatch(/^BAD [ -~]*\r\n$/);
+  });
+
+  test('sends no more than a client reads', async () => {
+    await using simulator = await startSimulator();
+    simulator.imap.deliver(`${mailOf('<1@acme.test>')}${'x'.repeat(5_000_000)}`);
+    const { port } = simulator.imap;
+    const socket = connect({ host: '127.0.0.1', port, ca: simulator.ca, servername: 'localhost' });
+    const commands = [`LOGIN ${simulator.user} ${simulator.password}`, 'EXAMINE INBOX'];
+    for (let count = 0; count < 20; count++) commands.push('FETCH 1 BODY.PEEK[]');
+    socket.write(commands.map((command) => `a ${command}\r\n`).join(''));
+    const fetches = () => simulator.imap.commands.filter(({ text }) => text.startsWith('FETCH')).length;
+    await simulator.waitFor(() => fetches() > 0);
+    using other = await openRawImap(simulator);
+    await other.command('NOOP');
+    expect(fetches()).toBeLessThan(20);
+    socket.resume();
+    await simulator.waitFor(() => fetches() === 20);
+    socket.destroy();
   });
 });

@@ -79,6 +79,30 @@ describe('Sent Mail', () => {
     );
   });
 
+  test.each([
+    [
+      'octets that are not UTF-8',
+      'Subject: x\r\n\r\nGr\xfc\xdfe\xff\r\n',
+      'Subject: x\r\n\r\nGr\xfc\xdfe\xff\r\n',
+    ],
+    ['lines that end with LF', 'Subject: x\n\nOne\nTwo\r\n', 'Subject: x\r\n\r\nOne\r\nTwo\r\n'],
+    ['no header', '\r\nOne\r\n\r\nTwo\r\n', '\r\nOne\r\n\r\nTwo\r\n'],
+  ])('has the copy of a message with %s, without a From', async (_name, message, filed) => {
+    await using simulator = await startSimulator();
+    using session = await logInTo(simulator);
+    await deliver(session, ['ada@example.com', simulator.user], Buffer.from(message, 'latin1'));
+    const content = `From: ${simulator.user}\r\n${filed}`;
+    const [sent, own] = [simulator.imap.mails('sent')[0]?.content, simulator.imap.mails('inbox')[0]?.content];
+    expect(sent).toBe(content);
+    expect(own?.slice(-content.length)).toBe(content);
+    using client = await openRawImap(simulator);
+    await client.command('EXAMINE "[Gmail]/Sent Mail"');
+    const header = `${content.slice(0, content.indexOf('\r\n\r\n'))}\r\n\r\n`;
+    expect(await client.command('FETCH 1 (RFC822.SIZE RFC822.HEADER)')).toContain(
+      `(RFC822.SIZE ${content.length} RFC822.HEADER {${header.length}}\r\n${header})`,
+    );
+  });
+
   test('has no copy of what the relay accepts', async () => {
     await using simulator = await startSimulator();
     simulator.setRelay({ domains: ['acme.test'], allowed: true });

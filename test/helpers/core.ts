@@ -195,7 +195,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     ...setup.intake,
   });
   const messages = createMessages({ store, changes, isDraining });
-  const reconciliation = createReconciliation({ store, messages, mailboxes, isOn: true, isDraining });
+  const { now } = sharedState;
+  const reconciliation = createReconciliation({ store, messages, mailboxes, isOn: true, isDraining, now });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
   if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();

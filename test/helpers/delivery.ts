@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Attempt, Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Lookup } from '../../src/core/delivery/lookup.ts';
 import { type Job, toJob } from '../../src/core/delivery/outcome.ts';
 import type { TraceContext } from '../../src/core/delivery/trace-context.ts';
@@ -47,6 +47,19 @@ export function aDraft(patch: Parameters<typeof aMessage>[0] & { template?: Draf
 export function aTrace(patch: Partial<TraceContext> = {}): TraceContext {
   const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
   return { traceparent, tracestate: 'rojo=1,congo=2', startedAt: Date.now(), ...patch };
+}
+
+/** An attempt that has ended, with the patch of the test. */
+export function anAttempt(patch: Partial<Attempt> = {}): Attempt {
+  return {
+    number: 1,
+    startedAt: Date.now(),
+    endedAt: Date.now(),
+    account: 'bot@acme.com',
+    smtp: null,
+    error: null,
+    ...patch,
+  };
 }
 
 /** A delivery as intake creates it, with the patch of the test. */
@@ -101,7 +114,6 @@ export function aLookup(patch: Partial<Lookup> = {}): Lookup {
     possibleDuplicate: false,
     since: 1000,
     endedAt: 2000,
-    looks: 0,
     fault: null,
     ...patch,
   };

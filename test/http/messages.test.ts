@@ -3,7 +3,7 @@ import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import type { InboundDecision } from '../../src/core/inbound/decision.ts';
 import { ADMIN, CRM, SHOP, startApp } from '../helpers/app.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 
 describe('GET /messages/{id}', () => {
@@ -122,7 +122,7 @@ describe('mail that followed a message', () => {
     const reported = aReported({ class: 'soft', smtp, reportingMta: 'mx.example.com' });
     const bounce = aBounce({ at, mailId: '<1@mx.example.com>', recipients: [reported], unverified: true });
     const reply = aReply({ at: at + 1000, mailId: '<2@example.com>' });
-    const { id } = app.keep(follow(aDelivery({ status: 'sent' }), bounce, reply));
+    const { id } = app.keep(follow(aDelivery({ status: 'sent', attempts: [anAttempt()] }), bounce, reply));
     expect((await app.get(`/messages/${id}`)).json()).toMatchObject({
       status: 'sent',
       bounced: true,
@@ -184,7 +184,9 @@ describe('mail that followed a message', () => {
 
   test('filters the list: ?bounced=true, page by page, and ?bounced=false', async () => {
     await using app = await startApp();
-    const all = Array.from({ length: 6 }, (_, i) => aDelivery({ status: 'sent', createdAt: at + i }));
+    const all = Array.from({ length: 6 }, (_, i) =>
+      aDelivery({ status: 'sent', createdAt: at + i, attempts: [anAttempt()] }),
+    );
     const bounced = all.filter((_, i) => i % 2 === 0);
     for (const delivery of all) app.keep(bounced.includes(delivery) ? follow(delivery, aBounce()) : delivery);
     const idsAt = async (query: string) => {

@@ -8,7 +8,7 @@ import { applyInbound } from '../../src/core/inbound/apply.ts';
 import type { AppOptions } from '../../src/http/app.ts';
 import { resendError } from '../../src/http/resend/schemas.ts';
 import { ADMIN, type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 import { aBounce } from '../helpers/inbound.ts';
 import { aKey } from '../helpers/keys.ts';
 import { readServedDocument } from '../helpers/openapi-document.ts';
@@ -433,7 +433,7 @@ describe('GET /emails/{id}', () => {
   test('maps a settled message with a recipient that bounced to bounced', async () => {
     await using app = await startApp();
     const lastEventOf = async (status: Status) => {
-      const bounced = applyInbound(aDelivery({ status }), aBounce())?.delivery;
+      const bounced = applyInbound(aDelivery({ status, attempts: [anAttempt()] }), aBounce())?.delivery;
       const { id } = app.keep(bounced ?? aDelivery());
       return (await app.get(`/emails/${id}`)).json().last_event;
     };

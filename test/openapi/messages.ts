@@ -1,6 +1,6 @@
 import type { Attempt, Delivery } from '../../src/core/delivery/delivery.ts';
 import { AppError, type ErrorCode } from '../../src/core/errors.ts';
-import { MAILBOX_CODES } from '../../src/http/schemas/responses.ts';
+import { MAILBOX_CODES } from '../../src/core/ports/mailbox.ts';
 import { MAIL } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { type ServiceClient, TOMORROW } from '../helpers/openapi-client.ts';

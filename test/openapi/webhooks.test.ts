@@ -5,7 +5,7 @@ import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { createNotices } from '../../src/core/webhooks/notices.ts';
 import { createEventPresenter } from '../../src/http/presenters/event-presenter.ts';
 import { MAIL } from '../helpers/app.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 import { type Heard, startEndpoint } from '../helpers/endpoint.ts';
 import { aBounce } from '../helpers/inbound.ts';
 import { createValidator } from '../helpers/openapi-contract.ts';
@@ -75,7 +75,8 @@ test.each(types)('the body and the headers of %s are as documented', (type) => {
 });
 
 test.each(FOLLOW_UP_KINDS)('the body of message.%s is as documented', (kind) => {
-  const { delivery, followUp } = applyInbound(aDelivery({ status: 'sent' }), aBounce({ kind })) ?? {};
+  const sent = aDelivery({ status: 'sent', attempts: [anAttempt()] });
+  const { delivery, followUp } = applyInbound(sent, aBounce({ kind })) ?? {};
   if (!delivery) throw new Error('the mail changes nothing');
   const [notice] = createNotices({
     endpointsFor: () => [{ url: 'https://a.test' }],

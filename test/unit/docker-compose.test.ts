@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, Scalar } from 'yaml';
 import { parseConfig } from '../../src/config/config.ts';
+import type { Environment } from '../../src/config/environment.ts';
 import { parseDuration } from '../../src/config/value-parsers.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
 import { parseWait } from '../../src/http/request/prefer.ts';
@@ -205,6 +206,25 @@ describe.each([
         ...(file === 'oauth.yml' && { volumes: ['queue:/data'] }),
       });
   });
+});
+
+test('examples/compose/simulator.yml connects the service to the simulator', () => {
+  const { simulator, outtray } = read('examples/compose/simulator.yml').services;
+  const environment = outtray?.environment ?? {};
+  expect(parseConfig({ ...environment, API_KEYS: `ci:${SECRET}` } as Environment).warnings).toEqual([]);
+  // The certificate has the name of the container.
+  expect(environment).toMatchObject({
+    SMTP_URL: 'smtp://simulator:2587',
+    IMAP_URL: 'imaps://simulator:2993',
+    NODE_EXTRA_CA_CERTS: '/ca/ca.pem',
+  });
+  expect(simulator).toMatchObject({
+    hostname: 'simulator',
+    command: ['simulator', '--host', '0.0.0.0', '--ca-file', '/data/ca.pem'],
+    volumes: ['ca:/data'],
+  });
+  expect(outtray?.volumes).toEqual(['ca:/ca:ro']);
+  expect(outtray?.ports).toEqual(LOOPBACK_PORTS);
 });
 
 test('docker-compose.yml passes on every variable but secrets and those of the container', () => {

@@ -5,7 +5,7 @@ import { decodeRecord, encodeRecord } from '../../src/core/delivery/delivery-cod
 import { BOUNCE_CLASSES, FOLLOW_UP_KINDS } from '../../src/core/delivery/follow-up.ts';
 import { applyInbound, MAX_FOLLOW_UPS } from '../../src/core/inbound/apply.ts';
 import type { InboundDecision } from '../../src/core/inbound/decision.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 
 const EMAILS = ['ada@example.com', 'Bob@Example.com', 'grace@example.com'];
@@ -14,6 +14,7 @@ const sentTo = (...emails: string[]): Delivery =>
   aDelivery({
     status: 'sent',
     content: null,
+    attempts: [anAttempt()],
     recipients: emails.map((email) => ({ email, status: 'accepted', smtp: null })),
   });
 
@@ -141,6 +142,13 @@ describe('a bounce', () => {
     expect(applied?.delivery.recipients).toMatchObject([{ status: 'bounced' }]);
     expect(applied?.followUp).toMatchObject({ kind: 'bounced', recipients: ['ada@example.com'] });
   });
+});
+
+test('a report about a message that was never attempted changes nothing', () => {
+  const canceled = aDelivery({ status: 'canceled', content: null });
+  expect(applyInbound(canceled, aBounce())).toBeNull();
+  expect(applyInbound(canceled, aBounce({ kind: 'delayed' }))).toBeNull();
+  expect(applyInbound({ ...canceled, attempts: [anAttempt()] }, aBounce())).not.toBeNull();
 });
 
 test('a report of a delay counts only for recipients that have not bounced', () => {

@@ -78,10 +78,10 @@ describe('a mail about a message', () => {
   test('waits while the message has not settled', async () => {
     const { recorder, accept, store, messages, emitted } = start({ dispatch: false });
     const { id } = await accept();
-    expect(await recorder.record(id, aBounce())).toBe('later');
+    expect(await recorder.record(id, aReply())).toBe('later');
     expect(await store.get(id)).toMatchObject({ revision: 1 });
     await messages.cancel(id, CALLER);
-    expect(await recorder.record(id, aBounce())).toBe('applied');
+    expect(await recorder.record(id, aReply())).toBe('applied');
     expect(emitted).toHaveLength(1);
   });
 

@@ -2,6 +2,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
+import type { Recorded } from '../../src/core/inbound/inbound-recorder.ts';
 import type { DecidedMail } from '../../src/core/inbound/mail-handler.ts';
 import { createWaitingMails, type InboxState } from '../../src/core/inbound/waiting-mail.ts';
 import { aDelivery } from '../helpers/delivery.ts';
@@ -13,10 +14,10 @@ function aMail(id: string): DecidedMail {
   return { kind: 'decided', id, decision: aBounce() };
 }
 
-/** @param isSettled Whether the message of a mail has settled */
+/** @param recordOf Returns what becomes of a mail. False: its message has not settled */
 async function start(
   stored: DecidedMail[],
-  isSettled: (mail: DecidedMail) => Promise<boolean>,
+  recordOf: (mail: DecidedMail) => Promise<Recorded | boolean>,
   backoffScale = 1,
 ) {
   const state = await createMemorySharedState().open<InboxState>('inbox', () => ({
@@ -27,12 +28,20 @@ async function start(
   const failures: unknown[] = [];
   events.on('worker.failed', (_, error) => failures.push(error));
   const recorded: string[] = [];
-  async function record(mail: DecidedMail) {
-    if (!(await isSettled(mail))) return 'later';
+  async function record(mail: DecidedMail): Promise<Recorded> {
+    const result = await recordOf(mail);
+    if (result === false) return 'later';
     recorded.push(mail.decision.mailId);
-    return 'applied';
+    return result === true ? 'applied' : result;
   }
-  const mails = createWaitingMails({ state, handler: { record }, events, backoffScale });
+  const ignored = vi.fn<() => void>();
+  const mails = createWaitingMails({
+    state,
+    handler: { record },
+    events,
+    onIgnored: ignored,
+    backoffScale,
+  });
   const stop = new AbortController();
   const running = mails.run(stop.signal);
   onTestFinished(async () => {
@@ -40,7 +49,7 @@ async function start(
     await running;
   });
   const waiting = () => state.value.waiting.map(({ id }) => id);
-  return { mails, events, waiting, failures, recorded };
+  return { mails, events, waiting, failures, recorded, ignored };
 }
 
 test('a mail is recorded once its message settles, and others wait on', async () => {
@@ -56,9 +65,9 @@ test('mail about one message is recorded in its order, although the message sett
   let isSettled = false;
   const { mails, waiting, recorded } = await start([], async () => isSettled);
   const [first, second] = [aMail('msg_1'), aMail('msg_1')];
-  expect(await mails.record(first, never)).toBe('later');
+  await mails.record(first, never);
   isSettled = true;
-  expect(await mails.record(second, never)).toBe('later');
+  await mails.record(second, never);
   await vi.waitFor(() => expect(waiting()).toEqual([]));
   expect(recorded).toEqual([first.decision.mailId, second.decision.mailId]);
 });
@@ -84,6 +93,23 @@ test('a mail waits on while the backend is unavailable, and if recording it fail
   );
   await vi.waitFor(() => expect(waiting()).toEqual([]));
   expect(failures).toEqual([new Error('a bug')]);
+});
+
+test('a mail that causes a bug does not stop those after it', async () => {
+  const { waiting, failures } = await start([aMail('msg_1'), aMail('msg_2')], async ({ id }) => {
+    if (id === 'msg_1') throw new Error('a bug');
+    return true;
+  });
+  await vi.waitFor(() => expect(waiting()).toEqual(['msg_1']));
+  expect(failures).toEqual([new Error('a bug')]);
+});
+
+test('a mail that changes nothing is reported, at once or after it has waited', async () => {
+  const changesNothing = async (): Promise<Recorded> => 'ignored';
+  const { mails, ignored, waiting } = await start([aMail('msg_1')], changesNothing);
+  await vi.waitFor(() => expect(waiting()).toEqual([]));
+  await mails.record(aMail('msg_2'), never);
+  expect(ignored).toHaveBeenCalledTimes(2);
 });
 
 test('beyond 200 mails, another one is stored once there is room', async () => {
@@ -112,7 +138,7 @@ test('many accounts cause no warning about listeners', async () => {
   const stop = new AbortController();
   const handler = { record: async () => 'later' as const };
   const running = Array.from({ length: 20 }, () =>
-    createWaitingMails({ state, handler, events, backoffScale: 1 }).run(stop.signal),
+    createWaitingMails({ state, handler, events, onIgnored() {}, backoffScale: 1 }).run(stop.signal),
   );
   await new Promise((resolve) => setTimeout(resolve, 10));
   stop.abort();

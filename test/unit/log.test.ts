@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createEvents } from '../../src/core/events.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { logEvents } from '../../src/log.ts';
-import { aDelivery, aLookup, aTrace } from '../helpers/delivery.ts';
+import { aDelivery, aLookup, anAttempt, aTrace } from '../helpers/delivery.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 import { anAcceptance } from '../helpers/outcome.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
@@ -80,7 +80,7 @@ test('mail that follows a message is logged without an address', () => {
   const lines: Record<string, unknown>[] = [];
   const events = createEvents();
   logEvents(events, pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
-  const sent = aDelivery({ status: 'sent' });
+  const sent = aDelivery({ status: 'sent', attempts: [anAttempt()] });
   const bounce = aBounce({ recipients: [aReported({ reportingMta: 'mx of ada@example.com' })] });
   for (const mail of [bounce, aReply(), aReply({ kind: 'auto_replied' }), aBounce({ kind: 'delayed' })]) {
     const { delivery, followUp } = applyInbound(sent, mail) ?? {};

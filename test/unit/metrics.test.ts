@@ -8,7 +8,7 @@ import { createEvents } from '../../src/core/events.ts';
 import { applyInbound } from '../../src/core/inbound/apply.ts';
 import { anAccountStatus } from '../helpers/account-status.ts';
 import { CALLER, startCore } from '../helpers/core.ts';
-import { aDelivery, aDraft } from '../helpers/delivery.ts';
+import { aDelivery, aDraft, aLookup } from '../helpers/delivery.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
 import { parseMetrics, samplesOf } from '../helpers/metrics.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -121,14 +121,28 @@ describe('counters', () => {
     expect(await read('outtray_attempt_duration_seconds_sum')).toEqual(['0.75']);
   });
 
-  test('count bounced recipients by class, and mail that follows messages by kind', async () => {
+  test('count searches of Sent Mail by the account that is searched, and by result', async () => {
+    const { events, read } = start();
+    const delivery = aDelivery({ status: 'deferred', account: 'sales@acme.com', lookup: aLookup() });
+    events.emit('message.looked_up', delivery, 'confirmed');
+    events.emit('message.looked_up', aDelivery({ account: 'removed@acme.com' }), 'not_possible');
+    expect(await read('outtray_reconciliations_total')).toEqual([
+      `{account="${BOT}",result="confirmed"} 1`,
+      '{account="_OTHER",result="not_possible"} 1',
+      `{account="${BOT}",result="not_found"} 0`,
+      `{account="${BOT}",result="not_possible"} 0`,
+    ]);
+  });
+
+  test('count each bounced recipient once, by class, and mail that follows messages by kind', async () => {
     const { events, read } = start();
     const recipients = ['ada@example.com', 'bob@example.com'].map(
       (email) => ({ email, status: 'accepted', smtp: null }) as const,
     );
     const reported = [aReported(), aReported({ email: 'bob@example.com', class: 'soft' })];
     let delivery = aDelivery({ status: 'sent', recipients });
-    for (const mail of [aReply(), aBounce({ recipients: reported })]) {
+    const unverified = aBounce({ recipients: [aReported()], unverified: true });
+    for (const mail of [aReply(), unverified, aBounce({ recipients: reported })]) {
       const applied = applyInbound(delivery, mail);
       if (applied) events.emit('message.followed_up', applied.delivery, applied.followUp);
       delivery = applied?.delivery ?? delivery;
@@ -145,7 +159,7 @@ describe('counters', () => {
     ]);
     expect(await read('outtray_follow_ups_total')).toEqual([
       `{account="${BOT}",kind="replied"} 1`,
-      `{account="${BOT}",kind="bounced"} 1`,
+      `{account="${BOT}",kind="bounced"} 2`,
       '{account="_OTHER",kind="bounced"} 1',
       `{account="${BOT}",kind="delayed"} 0`,
       `{account="${BOT}",kind="auto_replied"} 0`,

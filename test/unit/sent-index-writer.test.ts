@@ -3,7 +3,7 @@ import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { startSentIndexWriter } from '../../src/core/inbound/sent-index-writer.ts';
 import type { SentMail } from '../../src/core/ports/sent-index.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, anAttempt } from '../helpers/delivery.ts';
 
 const RECIPIENTS = (['accepted', 'rejected', 'pending', 'suppressed', 'bounced'] as const).map((status) => ({
   email: `${status}@example.com`,
@@ -24,7 +24,7 @@ test('adds what was sent in the last second, with the recipients that can bounce
   const settle = (patch: Parameters<typeof aDelivery>[0]) =>
     events.emit('message.settled', aDelivery({ recipients: RECIPIENTS, ...patch }));
   settle({ id: 'msg_sent', status: 'sent' });
-  settle({ id: 'msg_uncertain', status: 'uncertain' });
+  settle({ id: 'msg_uncertain', status: 'uncertain', attempts: [anAttempt()] });
   settle({ id: 'msg_test', status: 'sent', test: true });
   settle({ id: 'msg_canceled', status: 'canceled', recipients: RECIPIENTS.slice(2) });
   expect(writes).toEqual([]);

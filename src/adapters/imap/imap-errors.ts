@@ -1,6 +1,5 @@
 import { toOneLine, toSentence } from '../../core/delivery/one-line.ts';
-import type { ErrorCode } from '../../core/errors.ts';
-import type { MailboxFault } from '../../core/ports/mailbox.ts';
+import type { MailboxCode, MailboxFault } from '../../core/ports/mailbox.ts';
 import {
   describeSystemError,
   explainTlsFailure,
@@ -59,7 +58,7 @@ export function toLoginFault(error: unknown, { scopes, secrets }: LoginContext):
   const code = textProperty(error, 'serverResponseCode');
   const text = textProperty(error, 'responseText') || textProperty(error, 'message');
   const detail = toSentence(`The IMAP server refused the login: ${redact(text, secrets)}`);
-  const refused = (refusal: ErrorCode) => ({ code: refusal, detail, isRefusal: true });
+  const refused = (refusal: MailboxCode) => ({ code: refusal, detail, isRefusal: true });
   if (TEMPORARY_CODES.includes(code) || TEMPORARY_TEXT.test(text))
     return { ...refused('imap_unavailable'), isRefusal: false };
   if (DISABLED_TEXT.test(text)) return refused('imap_disabled');
@@ -99,7 +98,11 @@ export function unavailable(detail: string): MailboxFault {
 function describe(error: unknown, secrets: readonly string[]): string {
   const { message, systemCodes } = describeSystemError(error);
   const tls = explainTlsFailure(systemCodes);
-  if (tls) return `No connection to the IMAP server could be made: ${tls.detail}`;
+  if (tls) {
+    const fix =
+      tls.kind === 'certificate' ? '. Check IMAP_URL, or trust a company CA with NODE_EXTRA_CA_CERTS' : '';
+    return `No connection to the IMAP server could be made: ${tls.detail}${fix}`;
+  }
   // A tagged refusal, or the reason for which the server closed the connection.
   const response = textProperty(error, 'responseText') || textProperty(error, 'reason');
   if (response) return `The IMAP server reported: ${redact(response, secrets)}`;

@@ -1,5 +1,6 @@
 import type { ImapFlow } from 'imapflow';
 import type { LoginProvider, SessionAuth, SessionLogin } from '../mail-server/login.ts';
+import { lookupHost } from '../mail-server/resolve.ts';
 import { toTlsOptions } from '../mail-server/tls-options.ts';
 import {
   isRefusedLogin,
@@ -52,6 +53,9 @@ export interface ImapSession {
 /** Sizes of responses, in bytes. Those to our commands are far smaller, for any mailbox. */
 const MAX_LINE_BYTES = 2 * 1024 * 1024;
 const MAX_LITERAL_BYTES = 256 * 1024;
+/** Maximum size of what a server sends until the end of the login. A flood would slow sending. */
+const MAX_LOGIN_BYTES = 256 * 1024;
+const CHECK_LOGIN_EVERY_MS = 50;
 
 /**
  * Connects and logs in. A refused access token that came from the cache is replaced once. After a
@@ -130,7 +134,7 @@ async function connect(
     secure: server.tls === 'implicit',
     // Required: without it, imapflow goes on unencrypted if STARTTLS is not offered.
     ...(server.tls === 'starttls' ? { doSTARTTLS: true } : {}),
-    tls: toTlsOptions(ca),
+    tls: { ...toTlsOptions(ca), lookup: lookupHost },
     auth,
     clientInfo: { name: 'Outtray', version: false, vendor: false, 'support-url': false },
     // Its log has addresses and subjects.
@@ -149,10 +153,14 @@ async function connect(
   client.on('error', () => {});
   const close = () => client.close();
   signal.addEventListener('abort', close, { once: true });
+  const check = setInterval(() => {
+    if (client.stats().received > MAX_LOGIN_BYTES) client.close();
+  }, CHECK_LOGIN_EVERY_MS);
   try {
     await client.connect();
     return client;
   } finally {
+    clearInterval(check);
     signal.removeEventListener('abort', close);
   }
 }

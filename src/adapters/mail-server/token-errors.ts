@@ -4,7 +4,7 @@ import type { TokenError } from './token-request.ts';
 
 /** Why an account has no access token. */
 export interface TokenFailure {
-  readonly error: ErrorCode;
+  readonly error: Extract<ErrorCode, `oauth_${string}`>;
   /** Replaces the hint of the code. */
   readonly hint?: string;
   /** Null: that of the code. */

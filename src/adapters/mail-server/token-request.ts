@@ -1,6 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { toOneLine } from '../../core/delivery/one-line.ts';
+import { lookupHost } from './resolve.ts';
 import { describeSystemError, isCertificateCode } from './system-error.ts';
 import { toTlsOptions } from './tls-options.ts';
 
@@ -96,7 +97,7 @@ function post(url: URL, body: string, signal: AbortSignal): Promise<{ status: nu
       }
       return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
     };
-    const options = { method: 'POST', headers, signal };
+    const options = { method: 'POST', headers, signal, lookup: lookupHost };
     const request =
       url.protocol === 'https:'
         ? https.request(url, { ...options, ...toTlsOptions(null) })

@@ -17,15 +17,15 @@ export interface Retained<Value> {
   get(key: string): Value | undefined;
   /** Stores a value. Its lifetime starts now, even if the key was known. */
   set(key: string, value: Value, weight: { readonly owner: string; readonly bytes: number }): void;
-  /** Replaces a value, with the same weight and lifetime. */
-  replace(key: string, value: Value): void;
+  /** Replaces a value and its weight. It lives as long as before. */
+  replace(key: string, value: Value, bytes: number): void;
   delete(key: string): void;
 }
 
 interface Entry<Value> {
   readonly key: string;
   value: Value;
-  readonly bytes: number;
+  bytes: number;
   readonly expiresAt: number;
   readonly share: Share<Value>;
 }
@@ -50,11 +50,15 @@ export function createRetained<Value>({
   const shares = new Map<string, Share<Value>>();
   let totalBytes = 0;
 
+  function addBytes(share: Share<Value>, bytes: number) {
+    share.bytes += bytes;
+    totalBytes += bytes;
+  }
+
   function drop({ key, bytes, share }: Entry<Value>) {
     entries.delete(key);
     share.entries.delete(key);
-    share.bytes -= bytes;
-    totalBytes -= bytes;
+    addBytes(share, -bytes);
     if (share.entries.size === 0) shares.delete(share.owner);
   }
 
@@ -85,6 +89,12 @@ export function createRetained<Value>({
     onEarlyDrop(oldest.value);
   }
 
+  function enforceLimits() {
+    dropExpired();
+    while (entries.size > maxCount) dropEarly((each) => each.entries.size);
+    while (totalBytes > maxBytes) dropEarly((each) => each.bytes);
+  }
+
   return {
     get(key) {
       const entry = entries.get(key);
@@ -97,15 +107,15 @@ export function createRetained<Value>({
       const entry = { key, value, bytes, expiresAt: performance.now() + forMs, share };
       entries.set(key, entry);
       share.entries.set(key, entry);
-      share.bytes += bytes;
-      totalBytes += bytes;
-      dropExpired();
-      while (entries.size > maxCount) dropEarly((each) => each.entries.size);
-      while (totalBytes > maxBytes) dropEarly((each) => each.bytes);
+      addBytes(share, bytes);
+      enforceLimits();
     },
-    replace(key, value) {
+    replace(key, value, bytes) {
       const entry = entries.get(key);
-      if (entry) entry.value = value;
+      if (!entry) return;
+      addBytes(entry.share, bytes - entry.bytes);
+      Object.assign(entry, { value, bytes });
+      enforceLimits();
     },
     delete(key) {
       const entry = entries.get(key);

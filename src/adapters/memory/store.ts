@@ -2,6 +2,7 @@ import { type Delivery, firstDueAt, hasBounced, isAmended, isSettled } from '../
 import { type Counted, createDeliveryCounters } from '../../core/delivery/delivery-counters.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
 import { settlementOf } from '../../core/delivery/delivery-stats.ts';
+import { followUpBytes } from '../../core/delivery/follow-up.ts';
 import {
   checkQueueCapacity,
   isQueueFull,
@@ -92,7 +93,7 @@ export function createMemoryStore({
   function retain(delivery: Delivery, former: Content | null) {
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
-    settled.set(id, withoutContent(delivery), { owner, bytes: recordBytes(delivery) });
+    settled.set(id, withoutContent(delivery), { owner, bytes: bytesOf(delivery) });
     contents.delete(id);
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
     else if (former && retainContentMs > 0)
@@ -112,7 +113,7 @@ export function createMemoryStore({
     const waiting = unsettled.get(to.id);
     const entry = waiting?.entry ?? timeline.get(to);
     if (isAmended(stored, to)) {
-      settled.replace(to.id, withoutContent(to));
+      settled.replace(to.id, withoutContent(to), bytesOf(to));
     } else if (isSettled(to.status)) {
       retain(to, stored.content);
     } else if (waiting) {
@@ -187,6 +188,11 @@ export function createMemoryStore({
 
 function withoutContent(delivery: Delivery): Delivery {
   return delivery.content === null ? delivery : { ...delivery, content: null };
+}
+
+/** Estimates the memory of a delivery without its content, in bytes. */
+function bytesOf(delivery: Delivery): number {
+  return recordBytes(delivery) + followUpBytes(delivery);
 }
 
 function toState(delivery: Delivery) {

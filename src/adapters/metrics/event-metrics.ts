@@ -5,7 +5,9 @@ import {
   type BouncedRecipient,
   bouncedIn,
   FOLLOW_UP_KINDS,
+  type FollowUp,
 } from '../../core/delivery/follow-up.ts';
+import { LOOKUP_RESULTS } from '../../core/delivery/lookup.ts';
 import type { Events } from '../../core/events.ts';
 import type { WebhookResult } from '../../core/ports/webhook-sender.ts';
 import { addCounter, addHistogram } from './plain-metrics.ts';
@@ -55,6 +57,12 @@ export function countEvents(
     labelNames: ['account', 'outcome', 'code'],
     expected: () => accounts().map((account) => [account, 'accepted']),
   });
+  const lookedUp = addCounter(registry, {
+    name: 'outtray_reconciliations_total',
+    help: 'Searches of Sent Mail for messages whose outcome was unknown, by account and result: confirmed, not_found, or not_possible (the mailbox cannot be read).',
+    labelNames: ['account', 'result'],
+    expected: () => accounts().flatMap((account) => LOOKUP_RESULTS.map((each) => [account, each] as const)),
+  });
   const deliveryDuration = addHistogram(registry, {
     name: 'outtray_delivery_duration_seconds',
     help: 'Time from when a message was due until it was sent.',
@@ -103,10 +111,13 @@ export function countEvents(
     // The end of an attempt that was interrupted by a crash is unknown.
     if (server !== '') attemptDuration.observe(attemptSeconds(attempt));
   });
+  events.on('message.looked_up', (delivery, result) => {
+    lookedUp.at(toLabel(delivery.lookup?.account ?? delivery.account, delivery), result).total += 1;
+  });
   events.on('message.followed_up', (delivery, followUp) => {
     const label = toLabel(delivery.account, delivery);
     followUps.at(label, followUp.kind).total += 1;
-    countBounced(label, bouncedIn(followUp, delivery));
+    countBounced(label, newlyBouncedIn(followUp, delivery));
   });
   events.on('message.bounced_late', ({ account }, recipients) => {
     const label = toLabel(account, { test: false });
@@ -116,6 +127,17 @@ export function countEvents(
   events.on('webhook.attempted', (_notice, { kind }) => {
     webhookCalls.at(WEBHOOK_OUTCOMES[kind]).total += 1;
   });
+}
+
+/** Returns the recipients that a mail reports as bounced, without those that had bounced before. */
+function newlyBouncedIn(followUp: FollowUp, delivery: Delivery): BouncedRecipient[] {
+  const earlier = delivery.followUps.filter(
+    ({ kind, mailId }) => kind === 'bounced' && mailId !== followUp.mailId,
+  );
+  // Gmail can confirm what another server has reported.
+  return bouncedIn(followUp, delivery).filter(
+    ({ email }) => !earlier.some(({ recipients }) => recipients.includes(email)),
+  );
 }
 
 /**

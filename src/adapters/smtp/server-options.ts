@@ -1,6 +1,6 @@
-import type { LookupAddress } from 'node:dns';
 import { hostname } from 'node:os';
 import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
+import type { Resolve } from '../mail-server/resolve.ts';
 import { toTlsOptions } from '../mail-server/tls-options.ts';
 
 /**
@@ -31,12 +31,6 @@ export const DEADLINES: Deadlines = {
   setupMs: 60_000,
   bodyMs: 600_000,
 };
-
-/**
- * Returns every address of a host, or rejects with the system's code, such as ENOTFOUND or
- * EAI_AGAIN.
- */
-export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
 /** An SMTP server and how to connect to it. */
 export interface ServerOptions {

@@ -5,11 +5,11 @@ import type { ErrorCode } from '../../core/errors.ts';
 import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
 import { MINUTE } from '../../core/time.ts';
 import { createLoginProvider, type LoginProvider } from '../mail-server/login.ts';
+import { type Resolve, resolveHost } from '../mail-server/resolve.ts';
 import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
-import { resolveHost } from './connection/resolve.ts';
 import { classify, classifyReply, selectDecisive } from './errors/classify.ts';
 import type { AttemptProgress } from './errors/nodemailer-errors.ts';
-import { DEADLINES, type Deadlines, type Resolve, type ServerOptions } from './server-options.ts';
+import { DEADLINES, type Deadlines, type ServerOptions } from './server-options.ts';
 
 /** How long a fallback server is used before the preferred one is tried again, in ms. */
 const RETURN_AFTER_MS = 5 * MINUTE;

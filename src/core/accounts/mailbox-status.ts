@@ -1,5 +1,4 @@
-import type { ErrorCode } from '../errors.ts';
-import type { MailboxFault } from '../ports/mailbox.ts';
+import type { MailboxCode, MailboxFault } from '../ports/mailbox.ts';
 import { MINUTE } from '../time.ts';
 import type { AccountState } from './account-state.ts';
 
@@ -11,7 +10,7 @@ export interface MailboxStatus {
   /** `refused`: the last login was refused. `off`: nothing is read from it. */
   readonly status: 'ready' | 'off' | 'refused';
   /** Why it is refused or off. With `ready`, why the last look failed. */
-  readonly code: ErrorCode | null;
+  readonly code: MailboxCode | null;
 }
 
 /** Why the last look at a mailbox failed. `at` is epoch ms by the shared clock. */

@@ -275,6 +275,11 @@ export function pendingOf({ recipients }: Pick<Delivery, 'recipients'>): string[
   return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
 }
 
+/** Whether a server has accepted a recipient, or may have: the reply to an attempt can be lost. */
+export function mayBeAccepted({ status }: Recipient, { attempts }: Pick<Delivery, 'attempts'>): boolean {
+  return status === 'accepted' || (status === 'pending' && attempts.length > 0);
+}
+
 /** Whether a recipient has bounced. */
 export function hasBounced({ recipients }: Pick<Delivery, 'recipients'>): boolean {
   return recipients.some(({ status }) => status === 'bounced');

@@ -63,3 +63,9 @@ export function bouncedIn({ kind, recipients }: FollowUp, delivery: Delivery): B
     bounce && recipients.includes(email) ? [{ email, bounce }] : [],
   );
 }
+
+/** Estimates the memory of the mails that followed a delivery, in bytes. */
+export function followUpBytes({ followUps, recipients }: Delivery): number {
+  if (followUps.length === 0) return 0;
+  return JSON.stringify([followUps, recipients.map(({ bounce }) => bounce)]).length;
+}

@@ -30,11 +30,20 @@ export interface Lookup {
   readonly since: number;
   /** When the latest one ended, in epoch ms by the shared clock. */
   readonly endedAt: number;
-  /** Number of searches so far, failed ones included. */
-  readonly looks: number;
+  /** When the latest search began, in epoch ms by the shared clock. Missing: there was none. */
+  readonly lookedAt?: number;
+  /** When a client last asked for a search that has not ended, by the same clock. Missing: none has. */
+  readonly requestedAt?: number;
   /** Why the latest search failed. Null: it did not, or there was none. */
   readonly fault: { readonly code: ErrorCode; readonly detail: string } | null;
 }
+
+export const LOOKUP_RESULTS = ['confirmed', 'not_found', 'not_possible'] as const;
+/**
+ * How the search for a message ended. `not_possible`: the mailbox cannot be read. A message that is
+ * not found can be confirmed later, by the search before the next attempt or by that of a client.
+ */
+export type LookupResult = (typeof LOOKUP_RESULTS)[number];
 
 /** Whether a delivery waits for a search of Sent Mail. It must not be attempted meanwhile. */
 export function isLookedUp({ lookup }: Pick<Delivery, 'lookup'>): boolean {

@@ -2,7 +2,7 @@ import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../del
 import type { Lookup } from '../delivery/lookup.ts';
 import type { Outcome } from '../delivery/outcome.ts';
 import type { ErrorCode } from '../errors.ts';
-import { MINUTE, SECOND } from '../time.ts';
+import { HOUR, MINUTE, SECOND } from '../time.ts';
 
 /** When Sent Mail is searched after the end of an attempt, in ms. */
 const LOOKS_AT_MS: readonly number[] = [
@@ -13,6 +13,8 @@ const LOOKS_AT_MS: readonly number[] = [
   5 * MINUTE,
   10 * MINUTE,
 ];
+/** Interval of the searches after these, in ms. */
+const LOOK_EVERY_MS = HOUR;
 
 /** What the dispatcher needs to know of the mailboxes of the accounts. */
 export interface LookupRules {
@@ -33,9 +35,10 @@ export interface LookupRules {
  * @param scale multiplies all times: 1, or less in tests
  */
 export function waitForLook(afterMs: number, forMs: number, scale: number): number | null {
-  const steps = [...LOOKS_AT_MS.filter((step) => step < forMs), forMs];
-  const next = steps.find((step) => step * scale > afterMs);
-  return next === undefined ? null : Math.ceil(next * scale - afterMs);
+  const at = afterMs / scale;
+  if (at >= forMs) return null;
+  const next = LOOKS_AT_MS.find((step) => step > at) ?? (Math.floor(at / LOOK_EVERY_MS) + 1) * LOOK_EVERY_MS;
+  return Math.ceil((Math.min(next, forMs) - at) * scale);
 }
 
 /**
@@ -65,7 +68,6 @@ export function lookupAfter(
     possibleDuplicate: sending.possibleDuplicate,
     since: earlier?.since ?? attempt.startedAt,
     endedAt: now(),
-    looks: 0,
     fault: null,
   };
 }

@@ -65,7 +65,7 @@ export function decideAfterAttempt(
       kind: 'again',
       afterMs: 0,
       recipients,
-      error: splitNotice(fault),
+      error: perAttempt === null ? remainderNotice() : splitNotice(fault),
       possibleDuplicate,
       perAttempt,
     };
@@ -131,13 +131,20 @@ function madeProgress(
 }
 
 function splitNotice(fault: Fault | null): DeliveryError {
-  return {
-    code: 'smtp_temporary_failure',
-    scope: 'message',
-    detail: 'It has more recipients than the server accepts at once, so it is sent in several transactions.',
-    hint: ERRORS.smtp_temporary_failure.hint,
-    smtp: fault?.error.smtp ?? null,
-  };
+  return partNotice(
+    'It has more recipients than the server accepts at once, so it is sent in several transactions.',
+    fault?.error.smtp ?? null,
+  );
+}
+
+/** For recipients that the server had refused for now, once the others are known to be accepted. */
+function remainderNotice(): DeliveryError {
+  return partNotice('The server accepted it for the other recipients. It is sent to the rest.', null);
+}
+
+function partNotice(detail: string, smtp: SmtpReply | null): DeliveryError {
+  const { hint } = ERRORS.smtp_temporary_failure;
+  return { code: 'smtp_temporary_failure', scope: 'message', detail, hint, smtp };
 }
 
 /**

@@ -89,7 +89,8 @@ export function stepAfter(
     const retriedForMs = sending.retriedForMs + tookMs;
     return { attempt, end: startLooking(sending, lookup, { attempts, recipients, retriedForMs }, deps) };
   }
-  return { attempt, end: applyDecision(sending, { attempts, lookup }, tookMs, decision, deps) };
+  const end = applyDecision(sending, { attempts, lookup }, tookMs, decision, deps);
+  return { attempt, end: refusal === null ? end : { ...end, lookupResult: 'not_possible' } };
 }
 
 /** Searches Sent Mail before ON_UNCERTAIN decides. RETRY_FOR does not run meanwhile. */

@@ -1,4 +1,4 @@
-import { amend, type Delivery, type Recipient } from '../delivery/delivery.ts';
+import { amend, type Delivery, mayBeAccepted, type Recipient } from '../delivery/delivery.ts';
 import type { Bounce, FollowUp } from '../delivery/follow-up.ts';
 import { toMailboxKey } from '../message/address.ts';
 import type { InboundDecision, ReportedRecipient } from './decision.ts';
@@ -26,7 +26,7 @@ function applyBounce(delivery: Delivery, decision: InboundDecision): AppliedInbo
   const bounced: string[] = [];
   const recipients = delivery.recipients.map((recipient): Recipient => {
     const reported = findReported(decision, recipient.email);
-    if (!reported || !mayBounce(recipient, decision)) return recipient;
+    if (!reported || !mayBounce(recipient, delivery, decision)) return recipient;
     bounced.push(recipient.email);
     return { ...recipient, status: 'bounced', bounce: toBounce(reported, decision) };
   });
@@ -41,7 +41,7 @@ function applyFollowUp(delivery: Delivery, decision: InboundDecision): AppliedIn
   if (followUps.length >= MAX_FOLLOW_UPS) return null;
   if (followUps.some(({ kind, mailId }) => kind === decision.kind && mailId === decision.mailId)) return null;
   const delayed = delivery.recipients
-    .filter((recipient) => isTaken(recipient) && findReported(decision, recipient.email))
+    .filter((recipient) => mayBeAccepted(recipient, delivery) && findReported(decision, recipient.email))
     .map(({ email }) => email);
   if (decision.kind === 'delayed' && delayed.length === 0) return null;
   const followUp = toFollowUp(decision, delayed);
@@ -55,13 +55,8 @@ export function findReported({ recipients }: InboundDecision, email: string): Re
 }
 
 /** A bounce stays as it was first reported, unless Gmail reports what was unverified. */
-function mayBounce(recipient: Recipient, { unverified }: InboundDecision): boolean {
-  return isTaken(recipient) || (recipient.bounce?.unverified === true && !unverified);
-}
-
-/** Whether a server has accepted a recipient, or may have: its reply was lost. */
-function isTaken({ status }: Recipient): boolean {
-  return status === 'accepted' || status === 'pending';
+function mayBounce(recipient: Recipient, delivery: Delivery, { unverified }: InboundDecision): boolean {
+  return mayBeAccepted(recipient, delivery) || (recipient.bounce?.unverified === true && !unverified);
 }
 
 /** Returns what a mail reports of a recipient, as it is recorded. */

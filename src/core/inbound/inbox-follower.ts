@@ -72,7 +72,13 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
   }
 
   async function follow(inboxState: SharedValue<InboxState>, ended: AbortSignal): Promise<void> {
-    const waiting = createWaitingMails({ state: inboxState, handler, events, backoffScale });
+    const waiting = createWaitingMails({
+      state: inboxState,
+      handler,
+      events,
+      onIgnored: () => events.emit('inbox.ignored', user, 'no_change'),
+      backoffScale,
+    });
     const recording = waiting.run(ended);
     let writing: Promise<unknown> = Promise.resolve();
 
@@ -88,8 +94,7 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
       try {
         const decided = await handler.decide(mail, user, receivedAt);
         if (decided.kind === 'ignored') events.emit('inbox.ignored', user, decided.reason);
-        else if ((await waiting.record(decided, ended)) === 'ignored')
-          events.emit('inbox.ignored', user, 'recorded_before');
+        else await waiting.record(decided, ended);
       } catch (error) {
         if (isUnavailable(error) || ended.aborted) throw error;
         // A mail that causes a bug must not stop those after it.

@@ -11,8 +11,10 @@ import type { InboundDecision } from './decision.ts';
 import type { InboundMail } from './inbound-mail.ts';
 import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
 
-/** Why a mail changed nothing. */
-export type MailReason = IgnoreReason | 'recorded_before' | 'unreadable';
+/**
+ * Why a mail changed nothing. `no_change`: it was recorded before, or its message cannot change by it.
+ */
+export type MailReason = IgnoreReason | 'no_change' | 'unreadable';
 
 /** A mail, and what it says about a message. */
 export interface DecidedMail {

@@ -1,5 +1,5 @@
 import { createDelayedWrites } from '../delayed-writes.ts';
-import type { Delivery } from '../delivery/delivery.ts';
+import { type Delivery, mayBeAccepted } from '../delivery/delivery.ts';
 import type { FollowUp } from '../delivery/follow-up.ts';
 import type { Events } from '../events.ts';
 import type { SentIndex, SentMail } from '../ports/sent-index.ts';
@@ -83,8 +83,6 @@ export function startSentIndexWriter({
 }
 
 /** Returns the recipients for which a server has accepted a message, or may have. */
-function takenOf({ status, recipients }: Delivery): string[] {
-  return recipients
-    .filter((each) => each.status === 'accepted' || (each.status === 'pending' && status === 'uncertain'))
-    .map(({ email }) => email);
+function takenOf(delivery: Delivery): string[] {
+  return delivery.recipients.filter((each) => mayBeAccepted(each, delivery)).map(({ email }) => email);
 }

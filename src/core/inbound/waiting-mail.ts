@@ -4,7 +4,6 @@ import type { Events } from '../events.ts';
 import type { SharedValue } from '../ports/shared-state.ts';
 import { isUnavailable } from '../retry-until-available.ts';
 import { SECOND } from '../time.ts';
-import type { Recorded } from './inbound-recorder.ts';
 import type { InboxPosition } from './inbox-position.ts';
 import type { DecidedMail, MailHandler } from './mail-handler.ts';
 
@@ -29,7 +28,7 @@ export interface WaitingMails {
    *
    * @throws {AppError} `queue_unavailable`
    */
-  record(mail: DecidedMail, signal: AbortSignal): Promise<Recorded>;
+  record(mail: DecidedMail, signal: AbortSignal): Promise<void>;
   /** Records mail as its messages settle, until the signal is aborted. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -38,6 +37,8 @@ export interface WaitingMailsOptions {
   readonly state: SharedValue<InboxState>;
   readonly handler: Pick<MailHandler, 'record'>;
   readonly events: Events;
+  /** Called for a mail that changes nothing. */
+  readonly onIgnored: () => void;
   /** Multiplies the interval of checks: 1, or less in tests. */
   readonly backoffScale: number;
 }
@@ -46,26 +47,42 @@ export function createWaitingMails({
   state,
   handler,
   events,
+  onIgnored,
   backoffScale,
 }: WaitingMailsOptions): WaitingMails {
   const recheckMs = RECHECK_MS * backoffScale;
   let isNeeded = new AbortController();
 
+  /** Returns false if the message of a mail has not settled. */
+  async function tryToRecord(mail: DecidedMail): Promise<boolean> {
+    const recorded = await handler.record(mail);
+    if (recorded === 'ignored') onIgnored();
+    return recorded !== 'later';
+  }
+
   /** Records what can be recorded. */
   async function recordAll(signal: AbortSignal): Promise<void> {
-    const unsettled = new Set<string>();
+    const notYet = new Set<string>();
     for (const mail of [...state.value.waiting]) {
       if (signal.aborted) return;
-      if (unsettled.has(mail.id)) continue;
-      if ((await handler.record(mail)) === 'later') {
-        unsettled.add(mail.id);
-        continue;
+      if (notYet.has(mail.id)) continue;
+      try {
+        if (await tryToRecord(mail)) await remove(mail);
+        else notYet.add(mail.id);
+      } catch (error) {
+        if (isUnavailable(error)) return;
+        // A mail that causes a bug must not stop those after it.
+        events.emit('worker.failed', '', error);
+        notYet.add(mail.id);
       }
-      await state.change(({ waiting }) => {
-        const index = waiting.findIndex((each) => isSame(each, mail));
-        if (index !== -1) waiting.splice(index, 1);
-      });
     }
+  }
+
+  function remove(mail: DecidedMail): Promise<void> {
+    return state.change(({ waiting }) => {
+      const index = waiting.findIndex((each) => isSame(each, mail));
+      if (index !== -1) waiting.splice(index, 1);
+    });
   }
 
   function isWaitedFor(id: string): boolean {
@@ -87,17 +104,13 @@ export function createWaitingMails({
 
   return {
     async record(mail, signal) {
-      const recorded = isWaitedFor(mail.id) ? 'later' : await handler.record(mail);
-      if (recorded === 'later') await add(mail, signal);
-      return recorded;
+      if (isWaitedFor(mail.id) || !(await tryToRecord(mail))) await add(mail, signal);
     },
     async run(signal) {
       events.on('message.settled', onSettled);
       while (!signal.aborted) {
         isNeeded = new AbortController();
-        await recordAll(signal).catch((error) => {
-          if (!isUnavailable(error)) events.emit('worker.failed', '', error);
-        });
+        await recordAll(signal);
         const wakening = AbortSignal.any([signal, isNeeded.signal]);
         await delay(recheckMs, undefined, { signal: wakening }).catch(() => {});
       }

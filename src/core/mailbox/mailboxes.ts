@@ -1,7 +1,6 @@
 import type { Account } from '../accounts/account.ts';
 import type { MailboxStatus } from '../accounts/mailbox-status.ts';
-import type { ErrorCode } from '../errors.ts';
-import type { Mailbox } from '../ports/mailbox.ts';
+import type { Mailbox, MailboxCode } from '../ports/mailbox.ts';
 import { retryInBackground } from '../retry-until-available.ts';
 
 /** An account and its mailbox. Null: it has none that can be read. */
@@ -17,7 +16,7 @@ export interface Mailboxes {
   /** Whether a look can succeed, as far as this instance knows. */
   canLook(user: string): boolean;
   /** Why the last login was refused, as far as this instance knows. Null: it was not. */
-  refusalOf(user: string): ErrorCode | null;
+  refusalOf(user: string): MailboxCode | null;
   /** As far as this instance knows. Of an account that is removed: `off`. */
   status(user: string): MailboxStatus;
   /** Replaces the accounts. */

@@ -2,6 +2,7 @@ import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 import type { DeliveryStats } from '../delivery/delivery-stats.ts';
 import type { FollowUp } from '../delivery/follow-up.ts';
+import type { LookupResult } from '../delivery/lookup.ts';
 import type { Content } from '../message/message.ts';
 import type { Notice } from './outbox.ts';
 
@@ -25,6 +26,8 @@ export interface DeliveryChange {
   readonly notices: readonly Notice[];
   /** The mail that the change records. Missing for any other change. */
   readonly followUp?: FollowUp;
+  /** How the search for the message ended. Missing if the change does not end one. */
+  readonly lookupResult?: LookupResult;
 }
 
 /**

@@ -1,8 +1,23 @@
 import type { ErrorCode } from '../errors.ts';
 
+/** Codes of a mailbox that cannot be read. `oauth_…`: there is no access token for the login. */
+export const MAILBOX_CODES = [
+  'no_mailbox',
+  'imap_login_refused',
+  'imap_disabled',
+  'imap_scope_missing',
+  'imap_unavailable',
+  'oauth_grant_revoked',
+  'oauth_client_unauthorized',
+  'oauth_clock_skew',
+  'oauth_unreachable',
+  'oauth_failed',
+] as const satisfies ErrorCode[];
+export type MailboxCode = (typeof MAILBOX_CODES)[number];
+
 /** Why the mailbox of an account cannot be read. */
 export interface MailboxFault {
-  readonly code: ErrorCode;
+  readonly code: MailboxCode;
   readonly detail: string;
   /**
    * Whether the server refused this account: it does not help to try again before the operator has

@@ -37,38 +37,44 @@ export interface ReconciliationDeps {
   /** RECONCILE. */
   readonly isOn: boolean;
   readonly isDraining: () => boolean;
+  /** Epoch ms by the shared clock. */
+  readonly now: () => number;
 }
 
 export function createReconciliation(deps: ReconciliationDeps): Reconciliation {
-  const { store, messages, mailboxes, isOn, isDraining } = deps;
+  const { store, messages, mailboxes, isOn, isDraining, now } = deps;
 
-  /** Makes the message due for a search. Repeats it if the message changed since it was read. */
-  async function request(id: string, caller: Caller): Promise<Lookup> {
+  /**
+   * Makes the message due for a search. Repeats it if the message changed since it was read. Returns
+   * when it was requested: the search begins later.
+   */
+  async function request(id: string, caller: Caller): Promise<number> {
     for (;;) {
       const delivery = await messages.get(id, caller);
       const lookup = lookupOf(delivery);
       if (!isOn) throw new AppError('not_reconcilable', { detail: 'RECONCILE is off.' });
       if (mailboxes.get(lookup.account) === null)
         throw new AppError(mailboxes.status(lookup.account).code ?? 'no_mailbox');
+      const requestedAt = now();
       // It is searched for before it is sent again, which is now.
-      if (delivery.status === 'queued') return lookup;
+      if (delivery.status === 'queued') return requestedAt;
       const state = lookup.state === 'looking' ? 'looking' : 'checking';
-      const to = amend(delivery, { lookup: { ...lookup, state } });
+      const to = amend(delivery, { lookup: { ...lookup, state, requestedAt } });
       const effect: QueueEffect = { kind: isSettled(delivery.status) ? 'push' : 'reschedule', afterMs: 0 };
-      if (await store.update(delivery, to, effect)) return lookup;
+      if (await store.update(delivery, to, effect)) return requestedAt;
     }
   }
 
   return {
     async reconcile(id, caller, signal) {
       if (isDraining()) throw new AppError('shutting_down');
-      const { looks } = await request(id, caller);
+      const requestedAt = await request(id, caller);
       const waiting = AbortSignal.any([signal, AbortSignal.timeout(WAIT_MS)]);
       for (;;) {
         const delivery = await messages.get(id, caller);
         const { lookup } = delivery;
         if (lookup === null) return { delivery, isSearched: true };
-        if (lookup.looks > looks) {
+        if ((lookup.lookedAt ?? 0) >= requestedAt) {
           const { fault } = lookup;
           if (fault) throw new AppError(fault.code, { detail: fault.detail });
           return { delivery, isSearched: true };
@@ -121,7 +127,6 @@ function formerLookup(delivery: Delivery): Lookup | null {
     possibleDuplicate,
     since: startedAt,
     endedAt: endedAt ?? startedAt,
-    looks: 0,
     fault: null,
   };
 }

@@ -25,9 +25,13 @@ export function stepAfterSearch(
   { beganAt, result }: Search,
   deps: StepDeps,
 ): DeliveryChange {
-  if (result.kind === 'found') return confirm(delivery, lookup, deps);
+  if (result.kind === 'found') return { ...confirm(delivery, lookup, deps), lookupResult: 'confirmed' };
   const fault = result.kind === 'failed' ? { code: result.fault.code, detail: result.fault.detail } : null;
-  const searched = { ...lookup, looks: lookup.looks + 1, fault };
+  const { requestedAt = 0, ...begun } = lookup;
+  const searched = { ...begun, lookedAt: beganAt, fault };
+  // A client that asked after the search began may have seen the copy since.
+  if (requestedAt > beganAt)
+    return deps.changes.plan(delivery, amend(delivery, { lookup: searched }), { kind: 'retry', afterMs: 0 });
   if (lookup.state === 'checking') return endCheck(delivery, searched, result, deps);
   const { backoffScale } = deps.policy;
   const isRefused = result.kind === 'failed' && result.fault.isRefusal;
@@ -75,7 +79,10 @@ function decide(delivery: Delivery, lookup: Lookup, result: SentResult, deps: St
   const afterS = Math.round((deps.lookups.now() - lookup.endedAt) / SECOND);
   const known = withSearchOf(outcome, describe(result, ` within ${afterS} s after the attempt`));
   const decision = decideAfterAttempt(delivery, known, deps.policy);
-  return applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps);
+  return {
+    ...applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps),
+    lookupResult: result.kind === 'absent' ? 'not_found' : 'not_possible',
+  };
 }
 
 /** Lets the delivery go on as before the search. */

@@ -4,13 +4,14 @@ import { z } from 'zod';
 import type { Delivery } from '../../core/delivery/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
 import type { Durability } from '../../core/ports/backend.ts';
+import { MAILBOX_CODES } from '../../core/ports/mailbox.ts';
 import type { Reconciliation } from '../../core/reconcile/reconciliation.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { toMessageResource } from '../presenters/message.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
 import { callerOf, headerOf, messageIdOf, toSignal } from '../request/request-context.ts';
 import { messageList, messageParams, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
-import { BODY_CODES, keyedResponses, LOCATION, MAILBOX_CODES, success } from '../schemas/responses.ts';
+import { BODY_CODES, keyedResponses, LOCATION, success } from '../schemas/responses.ts';
 import { toPage } from '../validation/pagination.ts';
 
 export interface MessageOptions {

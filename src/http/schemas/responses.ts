@@ -80,15 +80,6 @@ export const BODY_CODES = [
   'queue_full',
 ] as const satisfies ErrorCode[];
 
-/** Why the mailbox of an account cannot be searched. */
-export const MAILBOX_CODES = [
-  'no_mailbox',
-  'imap_login_refused',
-  'imap_disabled',
-  'imap_scope_missing',
-  'imap_unavailable',
-] as const satisfies ErrorCode[];
-
 /** Documents one successful response. */
 export function success(
   description: string,

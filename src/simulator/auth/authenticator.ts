@@ -75,11 +75,16 @@ export class Authenticator {
     return this.#fault;
   }
 
+  /** Returns the fault of a user name that always fails; null for all others. */
+  permanentFault(username: string): LoginFault | null {
+    const login = BY_NAME.get(parseScriptedAddress(username)?.name ?? '');
+    return login && login.times === undefined ? login.fault : null;
+  }
+
   #scriptedFault(username: string): LoginFault | null {
     const address = parseScriptedAddress(username);
-    const login = address && BY_NAME.get(address.name);
-    if (!login) return null;
-    if (login.times === undefined) return login.fault;
+    const login = BY_NAME.get(address?.name ?? '');
+    if (!address || login?.times === undefined) return this.permanentFault(username);
     const failed = this.#failedLogins.get(username) ?? 0;
     if (failed >= (parseCount(address.detail) ?? login.times)) return null;
     this.#failedLogins.set(username, failed + 1);

@@ -24,9 +24,7 @@ export interface SimulatorImap {
   readonly commands: readonly MailboxCommand[];
   /** Returns the mails of a folder, oldest first. */
   mails(role: FolderRole, user?: string): readonly Mail[];
-  /**
-   * Puts a mail into a folder, and into All Mail unless it is spam or deleted. Its lines can end with LF.
-   */
+  /** Puts a mail into a folder, and into All Mail. Its lines can end with LF. */
   deliver(raw: string, options?: DeliverOptions): void;
   /** Removes every mail, also those that would be filed later. */
   clear(): void;
@@ -79,8 +77,9 @@ export function createImap(imap: ImapState, owner: string, server: { readonly po
       mailboxes.settings = { ...mailboxes.settings, ...settings };
     },
     changeUidValidity(user = owner) {
-      mailboxes.changeUidValidity(user);
+      // First, so that no session reports the change.
       imap.closeSessions();
+      mailboxes.changeUidValidity(user);
     },
     setEnabled: (enabled, user = owner) => mailboxes.enableImap(user, enabled),
     setLoginFault: (fault, times = Number.POSITIVE_INFINITY) => faults.setLoginFault(fault, times),

@@ -3,7 +3,14 @@
 import { domainOf } from './relay.ts';
 import { toWire } from './replies.ts';
 import type { ReportLanguage } from './report-texts.ts';
-import { buildReply, buildReport, deliveryHeader, type OriginalMessage, type Report } from './reports.ts';
+import {
+  buildReply,
+  buildReport,
+  deliveryHeader,
+  type MailSource,
+  type OriginalMessage,
+  type Report,
+} from './reports.ts';
 import { findScript } from './scripted-recipients.ts';
 
 const ID = '2adb3069b0e04-530bba1100asm1393398e87.1';
@@ -66,8 +73,7 @@ export interface FollowUpSettings {
 export interface FollowUpMail {
   /** Time after the mail before it, or else after the acceptance of the message, in ms. */
   readonly delayMs: number;
-  /** Builds the mail, decoded as UTF-8. */
-  readonly build: (settings: FollowUpSettings) => string;
+  readonly build: (settings: FollowUpSettings) => MailSource;
 }
 
 /** Returns the mails that follow a message to this recipient in turn: a copy if it is the sender itself. */
@@ -86,11 +92,12 @@ export function followUpsOf(original: OriginalMessage): FollowUpMail[] {
 }
 
 /** Returns the message as its own sender receives it. */
-function toSelf({ user, raw }: OriginalMessage): FollowUpMail['build'] {
-  return ({ signingDomain }) =>
-    deliveryHeader(user, user, signingDomain ?? domainOf(user))
-      .map((line) => `${line}\r\n`)
-      .join('') + raw;
+function toSelf({ user, source }: OriginalMessage): FollowUpMail['build'] {
+  return ({ signingDomain }) => {
+    const lines = deliveryHeader(user, user, signingDomain ?? domainOf(user));
+    const header = lines.map((line) => `${line}\r\n`).join('');
+    return typeof source === 'string' ? header + source : Buffer.concat([Buffer.from(header), source]);
+  };
 }
 
 /** `me+test@example.com` is the mailbox of `me@example.com`. */

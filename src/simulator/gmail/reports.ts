@@ -6,13 +6,16 @@ import { randomUUID } from 'node:crypto';
 import { domainOf } from './relay.ts';
 import { type ReportLanguage, reportText } from './report-texts.ts';
 
+/** A message decoded as UTF-8, or the octets of one that is not UTF-8. */
+export type MailSource = string | Buffer;
+
 /** A message that the simulator has accepted. */
 export interface OriginalMessage {
   /** The user of the account, who receives the report. */
   readonly user: string;
   readonly recipient: string;
-  /** The message as filed, decoded as UTF-8. */
-  readonly raw: string;
+  /** The message as filed. */
+  readonly source: MailSource;
   /** In epoch ms. */
   readonly acceptedAt: number;
 }
@@ -32,7 +35,8 @@ const HOUR_MS = 60 * 60 * 1000;
 const MAX_RETURNED = 4096;
 
 export function buildReport(original: OriginalMessage, report: Report, language: ReportLanguage): string {
-  const { user, recipient, raw } = original;
+  const { user, recipient } = original;
+  const raw = original.source.toString();
   const { action, status } = report;
   const [outer, inner, alternative] = [randomUUID(), randomUUID(), randomUUID()].map((id) =>
     id.replaceAll('-', '').slice(0, 28),
@@ -79,7 +83,7 @@ export function buildReport(original: OriginalMessage, report: Report, language:
     `--${outer}`,
     'Content-Type: message/delivery-status',
     '',
-    ...(status ? statusPart(original, action, status) : []),
+    ...(status ? statusPart(original, raw, action, status) : []),
     '',
     `--${outer}`,
     'Content-Type: message/rfc822',
@@ -91,7 +95,8 @@ export function buildReport(original: OriginalMessage, report: Report, language:
 }
 
 /** Builds a reply of the recipient. */
-export function buildReply({ user, recipient, raw }: OriginalMessage, isAutomatic: boolean): string {
+export function buildReply({ user, recipient, source }: OriginalMessage, isAutomatic: boolean): string {
+  const raw = source.toString();
   return lines(
     ...deliveryHeader(user, recipient, domainOf(recipient)),
     'MIME-Version: 1.0',
@@ -149,7 +154,8 @@ function threadHeader(raw: string): string[] {
 }
 
 function statusPart(
-  { recipient, raw, acceptedAt }: OriginalMessage,
+  { recipient, acceptedAt }: OriginalMessage,
+  raw: string,
   action: 'failed' | 'delayed',
   { code, reply }: NonNullable<Report['status']>,
 ): string[] {

@@ -13,6 +13,7 @@ export function rewrittenFrom(raw: string, user: string, aliases: readonly strin
 /** Returns the message as Gmail files it with another address in From. */
 export function replaceFrom(raw: string, address: string): string {
   const { field, name, value } = findFrom(raw);
+  if (field === '') return `From: ${address}\r\n${raw}`;
   const replaced = `${name}: ${value.replace(addressIn(value), () => address)}`;
   return raw.replace(field, () => `${replaced}\r\nX-Google-Original-From: ${value}`);
 }

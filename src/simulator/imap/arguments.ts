@@ -5,12 +5,15 @@ export type Argument = string | readonly Argument[];
 /** The client sent what the simulator cannot parse, or does not know: a BAD response. */
 export class BadCommand extends Error {}
 
+/** Maximum depth of parentheses, and of NOT and OR. */
+export const MAX_DEPTH = 1000;
+
 /**
  * An atom is one token with its brackets: `BODY.PEEK[HEADER.FIELDS (FROM)]<0.100>`. A quoted string
  * loses its quotes, and a literal its length.
  */
 export function parseArguments(text: string): readonly Argument[] {
-  const cursor = { text, position: 0 };
+  const cursor = { text, position: 0, depth: 0 };
   const list = parseList(cursor);
   if (cursor.position < text.length) throw new BadCommand('Unbalanced parenthesis');
   return list;
@@ -19,11 +22,12 @@ export function parseArguments(text: string): readonly Argument[] {
 interface Cursor {
   readonly text: string;
   position: number;
+  depth: number;
 }
 
 const QUOTED = /"((?:[^"\\]|\\.)*)"/y;
 const LITERAL = /~?\{(\d+)[+-]?\}\r\n/y;
-const ATOM = /(?:[^\s()"{[]|\[[^\]]*\])+/y;
+const ATOM = /(?:[^\s()"{[]|\[[^\]]*(?:\]|$))+/y;
 
 function parseList(cursor: Cursor): Argument[] {
   const list: Argument[] = [];
@@ -37,9 +41,12 @@ function parseList(cursor: Cursor): Argument[] {
 
 function parseNested(cursor: Cursor): Argument[] {
   cursor.position += 1;
+  cursor.depth += 1;
+  if (cursor.depth > MAX_DEPTH) throw new BadCommand('Too many parentheses');
   const list = parseList(cursor);
   if (cursor.text[cursor.position] !== ')') throw new BadCommand('Missing parenthesis');
   cursor.position += 1;
+  cursor.depth -= 1;
   return list;
 }
 

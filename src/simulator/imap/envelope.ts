@@ -22,13 +22,16 @@ export function toEnvelope(content: string): string {
   ].join(' ')})`;
 }
 
-/** Parses a list of addresses. Groups and comments are not supported: Gmail removes both. */
+/** Parses a list of addresses. A group is between an entry with its name and an empty one. */
 function toAddresses(value: string | null): string {
   if (value === null) return 'NIL';
-  const parts = value.match(/(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,"<])+/g) ?? [];
+  const parts = value.match(/[^,:;<"@]+:|;|(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,;"<])+/g) ?? [];
   const addresses = parts.flatMap((part) => {
+    if (part === ';') return '(NIL NIL NIL NIL)';
+    const group = /^([^@"<]*):$/.exec(part.trim())?.[1];
+    if (group !== undefined) return `(NIL NIL ${quote(group)} NIL)`;
     const [, phrase = '', bracketed] = /^([^<]*)(?:<([^>]*)>)?\s*$/.exec(part.trim()) ?? [];
-    const address = bracketed ?? phrase.trim();
+    const address = bracketed ?? phrase.replace(/\([^()]*\)/g, '').trim();
     const at = address.lastIndexOf('@');
     if (at < 1) return [];
     const name =

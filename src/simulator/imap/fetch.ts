@@ -1,32 +1,56 @@
-/** FETCH, and UID FETCH (RFC 3501, section 6.4.5), without the structure of the parts. */
+/** FETCH, and UID FETCH (RFC 3501, section 6.4.5). */
+import type { FolderRole } from '../mailbox/folder.ts';
 import { headerOf, parseHeader } from '../mailbox/header.ts';
 import { type Argument, BadCommand } from './arguments.ts';
+import { toBodyStructure } from './body-structure.ts';
 import { toEnvelope } from './envelope.ts';
-import type { Session } from './session.ts';
+import { findPart, type Part, parsePart } from './parts.ts';
+import type { Selection, Session } from './session.ts';
 import { type Numbered, numberEntries, parseSet } from './sets.ts';
 import { formatDateTime, literal, quote } from './text.ts';
 
 const MACROS: Readonly<Record<string, readonly string[]>> = {
   FAST: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE'],
   ALL: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE'],
+  FULL: ['FLAGS', 'INTERNALDATE', 'RFC822.SIZE', 'ENVELOPE', 'BODY'],
 };
 
-export function fetch(session: Session, [set, items]: readonly Argument[], uid: boolean): string {
+type Item = (entry: Numbered, selection: Selection) => string;
+
+export async function fetch(
+  session: Session,
+  [set, items, modifiers]: readonly Argument[],
+  uid: boolean,
+): Promise<string> {
   const { selection, output } = session;
   if (!selection || typeof set !== 'string') throw new BadCommand('FETCH needs a set of messages');
+  if (modifiers) throw new BadCommand('FETCH: the simulator knows no modifiers');
   const numbered = numberEntries(selection);
   const names = namesOf(items);
   const last = numbered.at(-1);
   const isInSet = parseSet(set, (uid ? last?.uid : last?.number) ?? 0);
-  const shown = uid && !names.includes('UID') ? ['UID', ...names] : names;
+  const shown = inGmailOrder(uid ? ['UID', ...names] : names);
+  if (names.length === 0) throw new BadCommand('FETCH needs items');
   const values = shown.map(toItem);
+  const flags = shown.includes('FLAGS') ? [] : [toItem('FLAGS')];
+  const marks = !selection.readOnly && names.some((name) => BODY_WITHOUT_PEEK.test(name));
   for (const entry of numbered) {
     if (!isInSet(uid ? entry.uid : entry.number)) continue;
-    if (!selection.readOnly && names.some((name) => BODY_WITHOUT_PEEK.test(name)))
-      entry.mail.flags.add('\\Seen');
-    output.line(`* ${entry.number} FETCH (${values.map((item) => item(entry)).join(' ')})`);
+    const isNewlySeen = marks && !entry.mail.flags.has('\\Seen');
+    if (isNewlySeen) entry.mail.flags.add('\\Seen');
+    const items = isNewlySeen ? [...values, ...flags] : values;
+    output.line(`* ${entry.number} FETCH (${items.map((item) => item(entry, selection)).join(' ')})`);
+    await output.drained();
   }
   return 'OK Success';
+}
+
+/** Some clients expect these items in the order of Gmail, whatever they asked for. */
+const FIRST_ITEMS = ['X-GM-THRID', 'X-GM-MSGID', 'X-GM-LABELS', 'UID'];
+
+function inGmailOrder(names: readonly string[]): readonly string[] {
+  const first = FIRST_ITEMS.filter((name) => names.includes(name));
+  return [...first, ...names.filter((name) => !FIRST_ITEMS.includes(name))];
 }
 
 const BODY_WITHOUT_PEEK = /^(?:BODY\[|RFC822(?:\.TEXT)?$)/;
@@ -41,25 +65,38 @@ function namesOf(items: Argument | undefined): readonly string[] {
   return names.flatMap((name) => MACROS[name] ?? [name]);
 }
 
-function toItem(name: string): (entry: Numbered) => string {
+function toItem(name: string): Item {
   const body = /^BODY(?:\.PEEK)?\[([^\]]*)\](?:<(\d+)(?:\.(\d+))?>)?$/.exec(name);
   if (body) return toBodyItem(body[1] ?? '', body[2], body[3]);
   const item = ITEMS[name];
   if (!item) throw new BadCommand(`FETCH: the simulator does not know ${name}`);
-  return (entry) => `${name} ${item(entry)}`;
+  return (entry, selection) => `${name} ${item(entry, selection)}`;
 }
 
-const ITEMS: Readonly<Record<string, (entry: Numbered) => string>> = {
+const ITEMS: Readonly<Record<string, Item>> = {
   UID: ({ uid }) => String(uid),
   FLAGS: ({ mail }) => `(${[...mail.flags].join(' ')})`,
   INTERNALDATE: ({ mail }) => quote(formatDateTime(mail.receivedAt)),
   'RFC822.SIZE': ({ mail }) => String(mail.content.length),
   RFC822: ({ mail }) => literal(mail.content),
   'RFC822.HEADER': ({ mail }) => literal(headerOf(mail.content)),
+  'RFC822.TEXT': ({ mail }) => literal(toText(mail.content)),
+  BODY: ({ mail }) => toBodyStructure(parsePart(mail.content), false),
+  BODYSTRUCTURE: ({ mail }) => toBodyStructure(parsePart(mail.content), true),
   ENVELOPE: ({ mail }) => toEnvelope(mail.content),
   'X-GM-MSGID': ({ mail }) => mail.id,
   'X-GM-THRID': ({ mail }) => mail.id,
-  'X-GM-LABELS': () => '()',
+  'X-GM-LABELS': ({ mail }, { folder }) => {
+    const label = LABELS[mail.role];
+    return label === undefined || mail.role === folder.role ? '()' : `(${quote(label)})`;
+  },
+};
+
+/** Gmail omits the label of the selected folder. */
+export const LABELS: Readonly<Partial<Record<FolderRole, string>>> = {
+  inbox: '\\Inbox',
+  sent: '\\Sent',
+  drafts: '\\Draft',
 };
 
 /** A section of the content, or the octets of it from `offset`. */
@@ -71,8 +108,30 @@ function toBodyItem(section: string, offset: string | undefined, count: string |
   return ({ mail }: Numbered) => `${label} ${literal(select(mail.content).slice(start, end))}`;
 }
 
+/**
+ * Returns what selects a section. `2.1.HEADER` is the header of the message in part 2.1, and
+ * `2.1.MIME` that of the part. A section that the mail does not have is empty.
+ */
 function toSection(section: string): (content: string) => string {
-  const [, not, list] = /^HEADER\.FIELDS(\.NOT)? \(([^)]*)\)$/.exec(section) ?? [];
+  const [, path, inner] = /^([1-9]\d{0,5}(?:\.[1-9]\d{0,5})*)(?:\.(.+))?$/.exec(section) ?? [];
+  if (path === undefined) return toWholeSection(section);
+  const numbers = path.split('.').map(Number);
+  const select = toPartSection(inner);
+  return (content) => {
+    const part = findPart(parsePart(content), numbers);
+    return part ? select(part) : '';
+  };
+}
+
+function toPartSection(inner: string | undefined): (part: Part) => string {
+  if (inner === undefined) return ({ body }) => body;
+  if (inner === 'MIME') return ({ header }) => header;
+  const select = toWholeSection(inner);
+  return ({ body, message }) => (message ? select(body) : '');
+}
+
+function toWholeSection(section: string): (content: string) => string {
+  const [, not, list] = /^HEADER\.FIELDS(\.NOT)? \(([^)]+)\)$/.exec(section) ?? [];
   if (list !== undefined) {
     const names = new Set(list.split(/[\s"]+/).filter(Boolean));
     return (content) => {
@@ -86,7 +145,11 @@ function toSection(section: string): (content: string) => string {
     case 'HEADER':
       return headerOf;
     case 'TEXT':
-      return (content) => content.slice(headerOf(content).length);
+      return toText;
   }
   throw new BadCommand(`FETCH: the simulator does not know the section ${section}`);
+}
+
+function toText(content: string): string {
+  return content.slice(headerOf(content).length);
 }

@@ -24,33 +24,49 @@ function foldersOf({ state }: Session): readonly ListedFolder[] {
 }
 
 /**
- * Lists the folders that match a pattern. Selection and return options (RFC 6154) are ignored, so
- * that attributes of SPECIAL-USE are always returned.
+ * Lists the folders that match a pattern. Attributes of SPECIAL-USE (RFC 6154) are always returned,
+ * and `LIST (SPECIAL-USE)` lists only folders with one. Other options are ignored.
  */
 export function list(session: Session, command: 'LIST' | 'LSUB', args: readonly Argument[]): string {
-  const [reference, pattern] = args.filter((argument) => typeof argument === 'string');
-  if (reference === undefined || pattern === undefined)
+  const options = Array.isArray(args[0]) ? args[0] : [];
+  const [reference, pattern] = Array.isArray(args[0]) ? args.slice(1) : args;
+  const isSpecial = options.some((option) => /^SPECIAL-USE$/i.test(option));
+  if (typeof reference !== 'string' || typeof pattern !== 'string')
     throw new BadCommand(`${command} needs a reference and a pattern`);
   if (pattern === '') session.output.line(`* ${command} (\\Noselect) "/" "/"`);
-  const isMatch = toMatcher(reference + pattern);
-  for (const { name, attributes } of foldersOf(session)) {
+  for (const { name, attributes, role } of foldersOf(session)) {
     const encoded = encodeMailboxName(name);
-    if (pattern !== '' && isMatch.test(encoded))
+    if (isSpecial && (role === null || role === 'inbox')) continue;
+    if (pattern !== '' && matches(reference + pattern, encoded))
       session.output.line(`* ${command} (${attributes}) "/" ${quote(encoded)}`);
   }
   return 'OK Success';
 }
 
-/** `*` matches anything, `%` anything but the separator of the hierarchy. */
-function toMatcher(pattern: string): RegExp {
-  const source = pattern.replace(/[*%]|[^\w]/g, (character) => {
-    if (character === '*') return '.*';
-    return character === '%' ? '[^/]*' : `\\${character}`;
-  });
-  return new RegExp(`^${source}$`, 'i');
+/**
+ * Whether a name matches a pattern: `*` is any text, `%` text without the separator. Not a regular
+ * expression, because many wildcards would take one very long.
+ */
+function matches(pattern: string, name: string): boolean {
+  const characters = [...name.toLowerCase()];
+  // Whether the pattern so far matches the first `index` characters.
+  let matched = [true, ...characters.map(() => false)];
+  for (const symbol of pattern.toLowerCase()) {
+    const before = matched;
+    matched = before.map(() => false);
+    for (const index of matched.keys()) {
+      const last = characters[index - 1];
+      if (symbol === '*' || symbol === '%')
+        matched[index] =
+          before[index] || (index > 0 && matched[index - 1] && (symbol === '*' || last !== '/')) || false;
+      else matched[index] = index > 0 && before[index - 1] === true && last === symbol;
+    }
+  }
+  return matched.at(-1) === true;
 }
 
 export function status(session: Session, [name, items]: readonly Argument[]): string {
+  if (!Array.isArray(items) || items.length === 0) throw new BadCommand('STATUS needs a list of items');
   const folder = findFolder(session, name);
   if (!folder) return NO_SUCH_FOLDER;
   const values: Readonly<Record<string, number>> = {
@@ -60,10 +76,11 @@ export function status(session: Session, [name, items]: readonly Argument[]): st
     UIDVALIDITY: folder.uidValidity,
     UNSEEN: folder.entries.filter(({ mail }) => !mail.flags.has('\\Seen')).length,
   };
-  const shown = [items].flat().map((item) => {
-    const value = values[String(item).toUpperCase()];
-    if (value === undefined) throw new BadCommand(`Unknown status item ${item}`);
-    return `${item} ${value}`;
+  const shown = items.map((item) => {
+    const key = String(item).toUpperCase();
+    const value = values[key];
+    if (value === undefined) throw new BadCommand(`STATUS: the simulator does not know ${key}`);
+    return `${key} ${value}`;
   });
   session.output.line(`* STATUS ${quote(String(name))} (${shown.join(' ')})`);
   return 'OK Success';
@@ -73,8 +90,8 @@ const FLAGS = '\\Answered \\Flagged \\Draft \\Deleted \\Seen';
 const NO_SUCH_FOLDER = 'NO [NONEXISTENT] Unknown Mailbox (Failure)';
 
 export function select(session: Session, [name]: readonly Argument[], readOnly: boolean): string {
-  const folder = findFolder(session, name);
   session.selection = null;
+  const folder = findFolder(session, name);
   if (!folder) return NO_SUCH_FOLDER;
   session.selection = { folder, readOnly, view: [...folder.entries], changes: folder.changes };
   for (const line of [
@@ -95,8 +112,9 @@ export function close(session: Session): string {
 }
 
 function findFolder(session: Session, name: Argument | undefined) {
+  if (typeof name !== 'string') throw new BadCommand('The name of a mailbox is missing');
   const folder = foldersOf(session).find(
-    (each) => encodeMailboxName(each.name).toLowerCase() === String(name).toLowerCase(),
+    (each) => encodeMailboxName(each.name).toLowerCase() === name.toLowerCase(),
   );
   return folder?.role ? session.state.imap.mailboxes.folder(session.user, folder.role) : null;
 }

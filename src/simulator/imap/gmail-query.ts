@@ -1,4 +1,5 @@
 /** X-GM-RAW: the part of Gmail's search language that concerns headers and dates. */
+import { FOLDER_ROLES } from '../mailbox/folder.ts';
 import { findField, parseHeader } from '../mailbox/header.ts';
 import { BadCommand } from './arguments.ts';
 import type { Criterion } from './search.ts';
@@ -18,6 +19,12 @@ export function parseGmailQuery(query: string): Criterion {
 }
 
 function parseTerm(term: string): Criterion {
+  if (/^-[^-]/.test(term)) {
+    const excluded = parseTerm(term.slice(1));
+    return (entry) => !excluded(entry);
+  }
+  if (/^[({]|[)}]$|^OR$|^\|$/.test(term))
+    throw new BadCommand(`X-GM-RAW: the simulator knows no groups: ${term}`);
   const [, operator = '', quoted = ''] = /^(?:([a-z0-9_]+):)?(.*)$/i.exec(term) ?? [];
   const value = quoted.replaceAll('"', '').toLowerCase();
   switch (operator.toLowerCase()) {
@@ -33,6 +40,10 @@ function parseTerm(term: string): Criterion {
       const after = parseTime(value);
       return ({ mail }) => mail.receivedAt >= after;
     }
+    case 'before': {
+      const before = parseTime(value);
+      return ({ mail }) => mail.receivedAt < before;
+    }
     case 'newer_than': {
       const days = /^(\d+)d$/.exec(value)?.[1];
       if (days === undefined) throw new BadCommand(`X-GM-RAW: the simulator knows only days: ${term}`);
@@ -40,7 +51,8 @@ function parseTerm(term: string): Criterion {
     }
     case 'in':
       if (value === 'anywhere') return () => true;
-      break;
+      if (!(FOLDER_ROLES as readonly string[]).includes(value)) break;
+      return ({ mail }) => mail.role === value;
     case '':
       return ({ mail }) => mail.content.toLowerCase().includes(value);
   }

@@ -4,7 +4,7 @@ import { type Argument, BadCommand } from './arguments.ts';
 import type { Session } from './session.ts';
 
 const BASE = 'IMAP4rev1 UNSELECT IDLE NAMESPACE ID CHILDREN X-GM-EXT-1';
-export const CAPABILITIES_BEFORE_LOGIN = `${BASE} XYZZY SASL-IR AUTH=XOAUTH2 AUTH=PLAIN AUTH=OAUTHBEARER`;
+export const CAPABILITIES_BEFORE_LOGIN = `${BASE} SASL-IR AUTH=XOAUTH2 AUTH=PLAIN AUTH=OAUTHBEARER`;
 export const CAPABILITIES = `${BASE} UIDPLUS SPECIAL-USE LITERAL-`;
 
 /** Gmail's limit of connections for each account. */
@@ -61,6 +61,8 @@ function parseToken(response: string): Credentials | null {
 }
 
 function isValid({ state }: Session, { user, secret, isToken }: Credentials): boolean {
+  // Text of the client must not break the line of a response.
+  if (!/^[^\0- \x7f]+$/.test(user)) return false;
   return secret === state.authenticator.secret || (isToken && state.tokens.accepts(user, secret));
 }
 
@@ -81,9 +83,11 @@ function finish(session: Session, credentials: Credentials): string {
 }
 
 function findFault(session: Session, credentials: Credentials): ImapLoginFault | null {
-  const { imap } = session.state;
+  const { imap, authenticator } = session.state;
   const fault = imap.faults.nextLoginFault();
   if (fault !== null) return fault;
+  const permanent = authenticator.permanentFault(credentials.user);
+  if (permanent === 'app-password-required' || permanent === 'web-login') return permanent;
   if (!isValid(session, credentials)) return 'bad-credentials';
   if (!imap.mailboxes.isImapEnabled(credentials.user)) return 'imap-off';
   return imap.sessionsOf(credentials.user) >= MAX_CONNECTIONS ? 'too-many-connections' : null;

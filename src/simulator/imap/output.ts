@@ -55,6 +55,16 @@ export class Output {
     this.#socket.destroySoon();
   }
 
+  /** Waits until the client has read what was sent, beyond a buffer. */
+  async drained(): Promise<void> {
+    if (!this.#socket.writableNeedDrain) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const done = () => resolve();
+    this.#socket.once('drain', done).once('close', done);
+    await promise;
+    this.#socket.off('drain', done).off('close', done);
+  }
+
   #write(octets: string): void {
     this.#bytesOfConnection += octets.length;
     this.#bytesOfCommand += octets.length;

@@ -30,7 +30,8 @@ export class Reader {
 
   /**
    * Returns the next command, with its literals as `{n}`, CRLF and their octets. Null once the
-   * client has disconnected.
+   * client has disconnected. A literal that is too long and waits for permission gets none: the
+   * command then ends with `{n}`.
    *
    * @param goAhead called before a literal that waits for permission
    * @throws {CommandTooLong}
@@ -41,9 +42,12 @@ export class Reader {
       const line = await this.readLine();
       if (line === null) return null;
       command += line;
-      const [, digits, sign] = /\{(\d{1,10})([+-]?)\}$/.exec(line) ?? [];
+      const [, digits, sign] = /\{(\d+)([+-]?)\}$/.exec(line) ?? [];
       if (digits === undefined) return command;
-      if (command.length + Number(digits) > MAX_COMMAND_BYTES) throw new CommandTooLong();
+      if (command.length + Number(digits) > MAX_COMMAND_BYTES) {
+        if (sign === '') return command;
+        throw new CommandTooLong();
+      }
       if (sign === '') goAhead();
       const octets = await this.#readOctets(Number(digits));
       if (octets === null) return null;

@@ -8,8 +8,8 @@ import { findCommand, MAY_NOT_EXPUNGE } from './commands.ts';
 import { Output } from './output.ts';
 import { Reader } from './reader.ts';
 
-/** Maximum number of characters of a command that is recorded. */
-const MAX_RECORDED = 1000;
+/** Maximum number of characters of a command that is recorded, and of a completion. */
+const MAX_TEXT = 1000;
 
 /** A folder that the client has selected. */
 export interface Selection {
@@ -26,6 +26,13 @@ export interface Login {
   /** The access token, if it can expire: the session ends with it. Null otherwise. */
   readonly token: string | null;
 }
+
+const WRONG_STATE = {
+  any: '',
+  anonymous: 'already logged in',
+  authenticated: 'not logged in',
+  selected: 'no mailbox is selected',
+} as const;
 
 export class Session implements ImapSession {
   readonly state: SimulatorState;
@@ -63,6 +70,7 @@ export class Session implements ImapSession {
         const command = await this.reader.readCommand(() => this.output.line('+ go ahead'));
         if (command === null) break;
         await this.#handle(command);
+        await this.output.drained();
       }
     } catch (error) {
       this.bye(error instanceof Error ? error.message : String(error));
@@ -83,7 +91,7 @@ export class Session implements ImapSession {
   }
 
   bye(text: string): void {
-    this.output.line(`* BYE ${text}`);
+    this.output.line(`* BYE ${toText(text)}`);
     this.isEnding = true;
   }
 
@@ -116,18 +124,17 @@ export class Session implements ImapSession {
   }
 
   async #handle(text: string): Promise<void> {
-    const [, tag, uid, word = '', rest = ''] =
-      /^([^\s()"{%*+\\]+) +(uid +)?([a-z]+)(?: +([\s\S]*))?$/i.exec(text) ?? [];
+    const [, tag, command = ''] = /^([!#-$&',-[\]-z|}~]{1,100})(?: +([\s\S]*))?$/.exec(text) ?? [];
     if (tag === undefined) {
       this.output.line('* BAD Could not parse command');
       return;
     }
+    const [, uid, word = '', rest = ''] = /^(uid +)?([^\s()"{]+)(?: +([\s\S]*))?$/i.exec(command) ?? [];
     const name = word.toUpperCase();
     const refusal = await this.output.begin(name);
     if (this.endIfExpired()) return;
-    this.output.line(
-      `${tag} ${refusal === null ? await this.#run(name, rest, uid !== undefined) : `NO ${refusal}`}`,
-    );
+    const completion = refusal === null ? await this.#run(name, rest, uid !== undefined) : `NO ${refusal}`;
+    this.output.line(`${tag} ${toText(completion)}`);
   }
 
   /** Returns the completion, without the tag. */
@@ -135,14 +142,15 @@ export class Session implements ImapSession {
     const command = findCommand(name, uid);
     const { login, selection } = this;
     try {
+      if (!command) throw new BadCommand(`Unknown command ${name}`);
       const isAllowed = { any: true, anonymous: !login, authenticated: login, selected: selection };
-      if (!command || !isAllowed[command.state]) throw new BadCommand(`Unknown command ${name}`);
+      if (!isAllowed[command.state]) throw new BadCommand(`${name}: ${WRONG_STATE[command.state]}`);
       const user = login?.user ?? '';
       const isWrite = command.writes?.(this, rest) ?? false;
       const shown = command.state === 'anonymous' ? '' : ` ${rest}`;
       this.state.imap.mailboxes.record({
         user,
-        text: `${uid ? 'UID ' : ''}${name}${shown}`.trim().slice(0, MAX_RECORDED),
+        text: copyOf(`${uid ? 'UID ' : ''}${name}${shown}`.trim().slice(0, MAX_TEXT)),
         writes: isWrite,
       });
       const completion = await command.run(this, rest, uid);
@@ -153,4 +161,14 @@ export class Session implements ImapSession {
       throw error;
     }
   }
+}
+
+/** Text that came from the client must not break the line of a response. */
+function toText(text: string): string {
+  return text.slice(0, MAX_TEXT).replace(/[^ -~]/g, '?');
+}
+
+/** A slice would keep the whole command in memory. */
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
 }

@@ -13,7 +13,7 @@ export function numberEntries({ view }: Selection): Numbered[] {
 
 /** Whether the text is a set, such as `1:3,7,10:*`. */
 export function isSet(text: string): boolean {
-  return /^(\d+|\*)(:(\d+|\*))?(,(\d+|\*)(:(\d+|\*))?)*$/.test(text);
+  return /^([1-9]\d*|\*)(:([1-9]\d*|\*))?(,([1-9]\d*|\*)(:([1-9]\d*|\*))?)*$/.test(text);
 }
 
 /**

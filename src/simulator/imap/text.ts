@@ -27,7 +27,9 @@ export function formatDateTime(epochMs: number): string {
 export function parseDate(text: string): number | null {
   const [, day, name, year] = /^"?(\d{1,2})-([a-z]{3})-(\d{4})"?$/i.exec(text) ?? [];
   const month = MONTHS.findIndex((each) => each.toLowerCase() === name?.toLowerCase());
-  return month < 0 ? null : Date.UTC(Number(year), month, Number(day));
+  const date = new Date(Date.UTC(Number(year), month, Number(day)));
+  // 31-Feb is no date.
+  return month < 0 || date.getUTCDate() !== Number(day) ? null : date.getTime();
 }
 
 /** Encodes the name of a mailbox as modified UTF-7 (RFC 3501, section 5.1.3). */

@@ -1,29 +1,33 @@
+import type { MailSource } from '../gmail/reports.ts';
+
 export const FOLDER_ROLES = ['inbox', 'sent', 'all', 'drafts', 'spam', 'trash'] as const;
 export type FolderRole = (typeof FOLDER_ROLES)[number];
 
 export class Mail {
   /** X-GM-MSGID. */
   readonly id: string;
+  /** The folder that it was put into, beside All Mail. */
+  readonly role: FolderRole;
   /** INTERNALDATE, in epoch ms. */
   readonly receivedAt: number;
   /** When the mail appeared, on the clock of `performance.now()`. */
   readonly filedAt = performance.now();
   readonly flags = new Set<string>();
-  #raw: string;
-  #isBinary = false;
+  #source: MailSource | null;
+  #content = '';
 
-  /** @param raw the message, decoded as UTF-8 */
-  constructor(id: string, raw: string, receivedAt: number) {
+  constructor(id: string, role: FolderRole, source: MailSource, receivedAt: number) {
     this.id = id;
-    this.#raw = raw;
+    this.role = role;
+    this.#source = source;
     this.receivedAt = receivedAt;
   }
 
   /** The message as a binary string: one character per octet. Most mails are never read. */
   get content(): string {
-    if (!this.#isBinary) this.#raw = Buffer.from(this.#raw).toString('latin1');
-    this.#isBinary = true;
-    return this.#raw;
+    if (this.#source !== null) this.#content = Buffer.from(this.#source as string).toString('latin1');
+    this.#source = null;
+    return this.#content;
   }
 }
 
@@ -34,12 +38,17 @@ export interface Entry {
 }
 
 export class Folder {
+  readonly role: FolderRole;
   uidValidity = 1;
   uidNext = 1;
   /** Number of changes of `entries` so far. */
   changes = 0;
   /** In the order of their UIDs. */
   entries: readonly Entry[] = [];
+
+  constructor(role: FolderRole) {
+    this.role = role;
+  }
 
   add(mail: Mail): void {
     (this.entries as Entry[]).push({ uid: this.uidNext, mail });

@@ -9,6 +9,7 @@ export interface HeaderField {
 
 /** Returns the header with the empty line that ends it. */
 export function headerOf(content: string): string {
+  if (content.startsWith('\r\n')) return '\r\n';
   const end = content.indexOf('\r\n\r\n');
   return end < 0 ? content : content.slice(0, end + 4);
 }

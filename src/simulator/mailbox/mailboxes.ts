@@ -1,5 +1,6 @@
 /** The mailboxes of the accounts, which IMAP shows. Together they keep the newest `retain` mails. */
 import type { FollowUpMail, FollowUpSettings } from '../gmail/follow-ups.ts';
+import type { MailSource } from '../gmail/reports.ts';
 import { Folder, type FolderRole, Mail } from './folder.ts';
 
 /** A command of an IMAP client, without its secrets. */
@@ -34,7 +35,7 @@ interface Account {
 }
 
 /** Folders whose mails are not put into All Mail as well. */
-const NOT_IN_ALL: readonly FolderRole[] = ['all', 'spam', 'trash'];
+const NOT_IN_ALL_MAIL: ReadonlySet<FolderRole> = new Set(['all', 'spam', 'trash']);
 
 export class Mailboxes {
   settings: MailboxSettings = {
@@ -72,19 +73,22 @@ export class Mailboxes {
   }
 
   /** Files a copy of a sent message, after the delay that is set. */
-  fileSent(user: string, raw: string, acceptedAt: number): void {
-    this.deliver(user, 'sent', () => raw, { delayMs: this.settings.filingDelayMs, receivedAt: acceptedAt });
+  fileSent(user: string, source: MailSource, acceptedAt: number): void {
+    this.deliver(user, 'sent', () => source, {
+      delayMs: this.settings.filingDelayMs,
+      receivedAt: acceptedAt,
+    });
   }
 
   /**
-   * Puts a mail into a folder, and into All Mail unless it is spam or deleted.
+   * Puts a mail into a folder, and into All Mail, which has neither spam nor trash.
    *
-   * @param build returns the message, decoded as UTF-8, when it is filed
+   * @param build returns the message when it is filed
    */
   deliver(
     user: string,
     role: FolderRole,
-    build: () => string,
+    build: () => MailSource,
     { delayMs = 0, receivedAt }: FilingOptions = {},
   ): void {
     const account = this.#account(user);
@@ -162,11 +166,11 @@ export class Mailboxes {
     }
   }
 
-  #file(account: Account, role: FolderRole, raw: string, receivedAt: number): void {
-    const mail = new Mail(String(this.#nextId++), raw, receivedAt);
+  #file(account: Account, role: FolderRole, source: MailSource, receivedAt: number): void {
+    const mail = new Mail(String(this.#nextId++), role, source, receivedAt);
     if (role === 'sent') mail.flags.add('\\Seen');
     account.folders[role].add(mail);
-    if (!NOT_IN_ALL.includes(role)) account.folders.all.add(mail);
+    if (!NOT_IN_ALL_MAIL.has(role)) account.folders.all.add(mail);
     this.#mails.push({ account, mail });
     if (this.#mails.length > this.#retain) this.#dropOldest();
     this.notifyListeners();
@@ -183,12 +187,12 @@ export class Mailboxes {
     const known = this.#accounts.get(key);
     if (known) return known;
     const folders = {
-      inbox: new Folder(),
-      sent: new Folder(),
-      all: new Folder(),
-      drafts: new Folder(),
-      spam: new Folder(),
-      trash: new Folder(),
+      inbox: new Folder('inbox'),
+      sent: new Folder('sent'),
+      all: new Folder('all'),
+      drafts: new Folder('drafts'),
+      spam: new Folder('spam'),
+      trash: new Folder('trash'),
     };
     const account: Account = { folders, imapEnabled: true };
     this.#accounts.set(key, account);

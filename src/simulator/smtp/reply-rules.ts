@@ -2,11 +2,13 @@
  * Decides the replies to senders, recipients and messages: acceptance, unless a limit or a scripted
  * recipient applies.
  */
+import { isUtf8 } from 'node:buffer';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerSession } from 'smtp-server';
 import { followUpsOf } from '../gmail/follow-ups.ts';
 import { relayRefusal } from '../gmail/relay.ts';
 import type { ReplyName } from '../gmail/replies.ts';
+import type { MailSource } from '../gmail/reports.ts';
 import { replaceFrom, rewrittenFrom } from '../gmail/rewrite-from.ts';
 import { findScript, type Script } from '../gmail/scripted-recipients.ts';
 import type { OpenTransaction } from '../message-log.ts';
@@ -170,13 +172,26 @@ function storeMessage(
   });
   // The relay files no copies.
   if (state.relay) return;
-  const copy = newFrom === null ? raw : replaceFrom(raw, newFrom);
+  const source = toFiled(raw, content, newFrom);
   const { mailboxes } = state.imap;
-  mailboxes.fileSent(username, copy, acceptedAt);
+  mailboxes.fileSent(username, source, acceptedAt);
   for (const { address } of envelope.rcptTo) {
-    const original = { user: username, recipient: address, raw: copy, acceptedAt };
+    const original = { user: username, recipient: address, source, acceptedAt };
     mailboxes.deliverInTurn(username, followUpsOf(original));
   }
+}
+
+/**
+ * Returns the message as Gmail files it: with CRLF alone, and with its own From.
+ *
+ * @param raw the message, decoded as UTF-8
+ */
+function toFiled(raw: string, content: Buffer, newFrom: string | null): MailSource {
+  const file = (text: string) => {
+    const lines = text.replace(/(?<!\r)\n/g, '\r\n');
+    return newFrom === null ? lines : replaceFrom(lines, newFrom);
+  };
+  return isUtf8(content) ? file(raw) : Buffer.from(file(content.toString('latin1')), 'latin1');
 }
 
 /** Whose daily limit applies: that of the login, or without one that of the sender. */

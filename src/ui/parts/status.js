@@ -46,7 +46,7 @@ export function isWaiting(status) {
   return WAITING.some((waiting) => waiting === status);
 }
 
-/** In place of the status of a settled message. */
+/** In place of the status of a sent message. Any other status asks for a decision, or explains itself. */
 const BOUNCED = /** @type {const} */ ({
   tone: 'bad',
   label: 'Bounced',
@@ -59,7 +59,8 @@ const BOUNCED = /** @type {const} */ ({
  * @param {Pick<Message, 'status' | 'bounced'>} message
  */
 export function stateOf({ status, bounced }) {
-  return bounced && !isWaiting(status) ? BOUNCED : STATUSES[status];
+  const wasSent = status === 'sent' || status === 'partially_sent';
+  return bounced && wasSent ? BOUNCED : STATUSES[status];
 }
 
 /** @param {Pick<Message, 'status' | 'bounced'>} message */

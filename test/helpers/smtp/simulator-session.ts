@@ -137,13 +137,14 @@ export const ACCEPTED = '250 2.0.0 OK  <time> <id> - gsmtp\r\n';
 export async function deliver(
   session: RawClient,
   recipients: string[],
-  message = 'Subject: x\r\n\r\nx\r\n',
+  message: string | Buffer = 'Subject: x\r\n\r\nx\r\n',
 ): Promise<string[]> {
   const commands = ['MAIL FROM:<bot@acme.test>', ...recipients.map((each) => `RCPT TO:<${each}>`), 'DATA'];
   session.write(lines(...commands));
   const replies: string[] = [];
   for (const _ of commands) replies.push(await normalizeReply(session.read()));
   if (replies.at(-1) !== GO_AHEAD) return replies;
-  session.write(`${message}.\r\n`);
+  session.write(message);
+  session.write('.\r\n');
   return [...replies, await normalizeReply(session.read())];
 }

@@ -1,6 +1,7 @@
 import type { LookupFunction, Socket } from 'node:net';
 import SMTPConnection, { type SMTPConnectionConnectOptions } from 'nodemailer/lib/smtp-connection';
-import type { Resolve, toConnectionOptions } from '../server-options.ts';
+import type { Resolve } from '../../mail-server/resolve.ts';
+import type { toConnectionOptions } from '../server-options.ts';
 import { SessionError } from './command-channel.ts';
 
 /**

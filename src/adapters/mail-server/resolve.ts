@@ -1,6 +1,12 @@
 import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
-import type { Resolve } from '../server-options.ts';
+import type { LookupFunction } from 'node:net';
+
+/**
+ * Returns every address of a host, or rejects with the system's code, such as ENOTFOUND or
+ * EAI_AGAIN.
+ */
+export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
 /**
  * Lookups in progress, by host. Each occupies a thread of libuv's pool, and a resolver that does
@@ -16,4 +22,16 @@ export const resolveHost: Resolve = (host) => {
   const pending = inProgress.get(host) ?? lookup(host, { all: true }).finally(() => inProgress.delete(host));
   inProgress.set(host, pending);
   return pending;
+};
+
+/** Does the same for a socket. */
+export const lookupHost: LookupFunction = (host, { all }, callback) => {
+  resolveHost(host).then(
+    (addresses) => {
+      if (all) return callback(null, [...addresses]);
+      const [first] = addresses;
+      callback(null, first?.address ?? '', first?.family);
+    },
+    (error) => callback(error, ''),
+  );
 };
