@@ -145,7 +145,7 @@ describe.concurrent('with INBOUND=replies', { timeout: 60_000 }, () => {
 
   test('a bounce that comes before the message is sent is recorded then', async () => {
     await using app = await startInbound();
-    const to = [HELLO.to, 'slow+800ms@simulator.test'];
+    const to = [HELLO.to, 'slow+3000ms@simulator.test'];
     const { body } = await app.service.send({ ...HELLO, to });
     deliver(app, reportAbout(body.message_id));
     // The inbox is read on meanwhile.

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { createInboundParser } from '../../src/adapters/imap/inbound/inbound-parser.ts';
 import { readMails } from '../../src/adapters/imap/inbox-reader.ts';
 import { IMAP_DEADLINES, openSession } from '../../src/adapters/imap/session.ts';
+import { createSuspects } from '../../src/adapters/imap/suspects.ts';
 import { createLoginProvider } from '../../src/adapters/mail-server/login.ts';
 import { parseImapUrl } from '../../src/config/mailbox-config.ts';
 import { hasImapDovecot, startImapDovecot } from '../helpers/imap/dovecot.ts';
@@ -42,7 +43,8 @@ describe.skipIf(!hasImapDovecot)(
       const parser = createInboundParser();
       const uids: number[] = [];
       const options = { parser, replies: true, onUnreadable() {}, commandMs: 15_000 };
-      for await (const { uid } of readMails(session.client, [1, 2], options)) uids.push(uid);
+      for await (const { uid } of readMails(session.client, [1, 2], createSuspects(), options))
+        uids.push(uid);
       session.close();
       await parser.close();
       expect(uids).toEqual([1, 2]);

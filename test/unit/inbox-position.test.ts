@@ -9,8 +9,9 @@ import {
   noteSearched,
   noteSwept,
   planSweep,
-  searchDueAt,
+  restartAt,
   searchSince,
+  untilSearch,
 } from '../../src/core/inbound/inbox-position.ts';
 import { DAY, HOUR } from '../../src/core/time.ts';
 
@@ -19,29 +20,37 @@ const POSITION = createInboxPosition({ uidValidity: 7, uidNext: 100 }, NOW);
 
 describe('a sweep reads', () => {
   test('nothing of an inbox that was never read, and then what is new', () => {
-    expect(planSweep(POSITION, { uidValidity: 7, uidNext: 100 })).toEqual({ kind: 'none' });
-    expect(planSweep(POSITION, { uidValidity: 7, uidNext: 103 })).toEqual({ kind: 'uids', first: 100 });
+    expect(planSweep(POSITION, { uidValidity: 7, uidNext: 100 }, NOW)).toEqual({ kind: 'none' });
+    expect(planSweep(POSITION, { uidValidity: 7, uidNext: 103 }, NOW)).toEqual({ kind: 'uids', first: 100 });
   });
 
   test('on after the last mail that was read', () => {
     const position = noteRead(POSITION, 150);
-    expect(planSweep(position, { uidValidity: 7, uidNext: 160 })).toEqual({ kind: 'uids', first: 151 });
+    expect(planSweep(position, { uidValidity: 7, uidNext: 160 }, NOW)).toEqual({ kind: 'uids', first: 151 });
     expect(noteRead(position, 120)).toEqual(position);
   });
 
   test('nothing twice of what came during the sweep before', () => {
     const state = { uidValidity: 7, uidNext: 103 };
     const swept = noteSwept(noteRead(POSITION, 104), state, NOW);
-    expect(planSweep(swept, { ...state, uidNext: 106 })).toEqual({ kind: 'uids', first: 105 });
+    expect(planSweep(swept, { ...state, uidNext: 106 }, NOW)).toEqual({ kind: 'uids', first: 105 });
   });
 
-  test('since the day before the last sweep once UIDVALIDITY has changed', () => {
-    const swept = noteSwept(POSITION, { uidValidity: 7, uidNext: 100 }, NOW + HOUR);
+  test('since the day before the last sweep once UIDVALIDITY has changed, then on by UIDs', () => {
+    const swept = noteSwept(POSITION, { uidValidity: 7, uidNext: 100 }, NOW - HOUR);
     const changed = { uidValidity: 8, uidNext: 5 };
-    expect(planSweep(swept, changed)).toEqual({ kind: 'since', since: NOW + HOUR - DAY });
-    // Interrupted in the middle, it starts again.
-    expect(planSweep(noteHandled(swept, '<a@b>'), changed)).toMatchObject({ kind: 'since' });
-    expect(planSweep(noteSwept(swept, changed, NOW), changed)).toEqual({ kind: 'none' });
+    expect(planSweep(swept, changed, NOW)).toEqual({ kind: 'since', since: NOW - HOUR - DAY });
+    const restarted = restartAt(swept, changed, 3);
+    expect(planSweep(restarted, changed, NOW)).toEqual({ kind: 'uids', first: 3 });
+    expect(planSweep(noteSwept(restarted, changed, NOW), changed, NOW)).toEqual({ kind: 'none' });
+  });
+
+  test('since a month ago if the clock was ahead at the last sweep', () => {
+    const swept = noteSwept(POSITION, { uidValidity: 7, uidNext: 100 }, NOW + 365 * DAY);
+    expect(planSweep(swept, { uidValidity: 8, uidNext: 5 }, NOW)).toEqual({
+      kind: 'since',
+      since: NOW - 30 * DAY,
+    });
   });
 
   test('every mail once, whenever mail arrives and the sweep is interrupted', () => {
@@ -55,7 +64,7 @@ describe('a sweep reads', () => {
         let position = createInboxPosition({ uidValidity: 1, uidNext }, NOW);
         const read: number[] = [];
         const sweep = (limit: number) => {
-          const plan = planSweep(position, { uidValidity: 1, uidNext });
+          const plan = planSweep(position, { uidValidity: 1, uidNext }, NOW);
           if (plan.kind !== 'uids') return;
           for (let uid = plan.first; uid < uidNext && uid - plan.first < limit; uid++) {
             read.push(uid);
@@ -82,10 +91,22 @@ test('recognizes the latest 500 mails that were handled', () => {
 });
 
 test('searches all mail at once, then each day, with the day before', () => {
-  expect(searchDueAt(POSITION)).toBe(NOW);
-  const searched = noteSearched(POSITION, NOW + HOUR);
-  expect(searchDueAt(searched)).toBe(NOW + HOUR + DAY);
-  expect(searchSince(searched)).toBe(NOW + HOUR - DAY);
+  expect(untilSearch(POSITION, NOW)).toBe(0);
+  const searched = noteSearched(POSITION, NOW);
+  expect(untilSearch(searched, NOW + HOUR)).toBe(DAY - HOUR);
+  expect(untilSearch(searched, NOW + DAY)).toBe(0);
+  expect(searchSince(searched, NOW + DAY)).toBe(NOW - DAY);
+});
+
+test('searches a month of mail once the clock was set back', () => {
+  const searched = noteSearched(POSITION, NOW + 365 * DAY);
+  expect(untilSearch(searched, NOW)).toBe(0);
+  expect(searchSince(searched, NOW)).toBe(NOW - 30 * DAY);
+});
+
+test('searches at most a month of mail after a long stop', () => {
+  const searched = noteSearched(POSITION, NOW - 365 * DAY);
+  expect(searchSince(searched, NOW)).toBe(NOW - 30 * DAY);
 });
 
 test('is a JSON value', () => {

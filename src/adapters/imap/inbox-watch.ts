@@ -1,23 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ImapFlow } from 'imapflow';
-import { digestOf } from '../../core/inbound/inbound-mail.ts';
-import {
-  createInboxPosition,
-  type InboxPosition,
-  isHandled,
-  noteHandled,
-  noteRead,
-  noteSearched,
-  noteSwept,
-  planSweep,
-  searchDueAt,
-  searchSince,
-} from '../../core/inbound/inbox-position.ts';
+import { type InboxPosition, untilSearch } from '../../core/inbound/inbox-position.ts';
 import type { InboxHandlers, InboxWatch } from '../../core/ports/inbox.ts';
 import { isUnavailable } from '../../core/retry-until-available.ts';
-import { MINUTE, SECOND } from '../../core/time.ts';
-import { toMailboxFault } from './imap-errors.ts';
-import { type InboxReaderOptions, type ReadMail, readMails, within } from './inbox-reader.ts';
+import { HOUR, MINUTE, SECOND } from '../../core/time.ts';
+import { textProperty } from '../mail-server/system-error.ts';
+import { MailboxError, toMailboxFault, unavailable } from './imap-errors.ts';
+import { type InboxReaderOptions, within } from './inbox-reader.ts';
+import { createInboxSweep } from './inbox-sweep.ts';
 import { listenForNews } from './mailbox-news.ts';
 import {
   IMAP_DEADLINES,
@@ -42,11 +32,17 @@ export interface InboxWatchTimes {
   readonly renewMs: number;
   /** Limit of one command. */
   readonly commandMs: number;
+  /** Minimum interval between two sweeps: a server can announce mail without end. */
+  readonly sweepMs: number;
   /** Interval of checks that the login is still valid. */
   readonly checkMs: number;
   /** Wait before a connection replaces one that has ended. Each failure triples it. */
   readonly reconnectMs: number;
   readonly maxBackoffMs: number;
+  /** A connection that has lasted this long ends a series of failures. */
+  readonly stableMs: number;
+  /** Interval of attempts at the search of the other folders. */
+  readonly searchRetryMs: number;
   /** Wait after a refused login. */
   readonly refusedMs: number;
 }
@@ -54,14 +50,17 @@ export interface InboxWatchTimes {
 const TIMES: InboxWatchTimes = {
   renewMs: 9 * MINUTE,
   commandMs: MINUTE,
+  sweepMs: SECOND,
   checkMs: 30 * SECOND,
   reconnectMs: 5 * SECOND,
   maxBackoffMs: 5 * MINUTE,
+  stableMs: 2 * MINUTE,
+  searchRetryMs: HOUR,
   refusedMs: 15 * MINUTE,
 };
 
-/** The search of all mail reads the newest. */
-const MAX_SEARCHED = 5000;
+const TOO_LATE = new MailboxError(unavailable('The IMAP server did not complete the login in time'));
+const CLOSED = new MailboxError(unavailable('The IMAP server closed the connection'));
 
 /**
  * Follows the inbox of an account with one connection, until it is closed: reads what has come since
@@ -71,108 +70,114 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
   const times = { ...scaleWaits(TIMES, options.backoffScale), ...options.times };
   const { commandMs } = times;
   const { parser, replies } = options;
-  const reading = { parser, replies, onUnreadable: handlers.onUnreadable, commandMs };
   const closing = new AbortController();
   const { signal } = closing;
   const closed = rejectionOf(signal);
+  const onUnreadable = () => {
+    if (!signal.aborted) handlers.onUnreadable();
+  };
+  const { sweep, searchAll } = createInboxSweep({
+    handlers,
+    signal,
+    parser,
+    replies,
+    onUnreadable,
+    commandMs,
+  });
   let failures = 0;
+  /** On the monotonic clock: a search that fails must not keep the inbox from being read. */
+  let searchAt = 0;
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
+      const startedAt = performance.now();
       // A command or a parser can take long to end: the close of the watch does not wait for it.
-      const wait = await Promise.race([follow(), closed]).then(() => times.reconnectMs, backOff);
+      const wait = await Promise.race([follow(), closed]).then(
+        (closure) => (closure === null ? reconnect() : backOff(closure, 0, failures > 0)),
+        (error) => backOff(error, performance.now() - startedAt),
+      );
       await delay(wait, undefined, { signal }).catch(() => {});
     }
   }
 
   /** Returns the wait before the next connection, in ms. */
-  function backOff(error: unknown): number {
+  function reconnect(): number {
+    failures = 0;
+    return times.reconnectMs;
+  }
+
+  /** Returns the wait before the next connection, in ms. */
+  function backOff(error: unknown, lastedMs: number, isReported = true): number {
     if (signal.aborted) return 0;
+    if (lastedMs >= times.stableMs) failures = 0;
     const wait = Math.min(times.maxBackoffMs, times.reconnectMs * 3 ** failures);
     failures += 1;
     // The mailbox is not at fault: its mail could not be recorded.
     if (isUnavailable(error)) return wait;
     const fault = toMailboxFault(error);
-    handlers.onFault(fault);
+    if (isReported) handlers.onFault(fault);
     return fault.isRefusal ? times.refusedMs : wait;
   }
 
-  /** Uses one connection until it ends, or its token is about to. */
-  async function follow(): Promise<void> {
+  /**
+   * Uses one connection until it ends, its token is about to expire, or its credentials were replaced.
+   *
+   * @returns why it ended if the server closed it soon: once is no fault. Otherwise null
+   * @throws the error that keeps the inbox from being read
+   */
+  async function follow(): Promise<unknown> {
     const deadlines = { ...(options.deadlines ?? IMAP_DEADLINES), idleMs: 2 * times.renewMs };
-    const session = await openSession(
-      { ...options, deadlines },
-      AbortSignal.any([signal, AbortSignal.timeout(deadlines.lookMs)]),
-    );
+    const late = AbortSignal.timeout(deadlines.lookMs);
+    const opening = openSession({ ...options, deadlines }, AbortSignal.any([signal, late]));
+    const session = await opening.catch((error) => {
+      throw late.aborted ? TOO_LATE : error;
+    });
+    const { client } = session;
+    const openedAt = performance.now();
     const close = () => session.close();
     signal.addEventListener('abort', close, { once: true });
-    const news = listenForNews(session.client);
+    const news = listenForNews(client);
     try {
       let position = await handlers.loadPosition();
       while (session.isUsable() && !signal.aborted) {
         news.clear();
-        position = await sweep(session.client, position);
-        failures = 0;
+        const nextSweepAt = performance.now() + times.sweepMs;
+        position = await sweep(client, position);
         handlers.onFault(null);
-        if (Date.now() >= searchDueAt(position)) position = await searchAll(session.client, position);
-        else if (!news.isThere()) await idle(session, news.arrival(), searchDueAt(position));
+        if (untilNextSearch(position) === 0) position = await search(client, position);
+        else if (!news.isThere()) await idle(session, news.arrival(), untilNextSearch(position));
+        await delay(Math.max(0, nextSweepAt - performance.now()), undefined, { signal }).catch(() => {});
       }
+      const isStable = performance.now() - openedAt >= times.stableMs;
+      return client.usable || isStable ? null : (session.failure() ?? CLOSED);
+    } catch (error) {
+      const isLost = textProperty(error, 'code') === 'NoConnection';
+      throw (isLost && session.failure()) || error;
     } finally {
       signal.removeEventListener('abort', close);
       session.close();
     }
   }
 
-  /** Reads the inbox to its end. */
-  async function sweep(client: ImapFlow, stored: InboxPosition | null): Promise<InboxPosition> {
-    const state = await openReadOnly(commandMs, client, 'INBOX');
-    let position = stored ?? createInboxPosition(state, Date.now());
-    const plan = planSweep(position, state);
-    if (plan.kind === 'none' && stored !== null) return position;
-    if (plan.kind !== 'none') {
-      const query = plan.kind === 'uids' ? { uid: `${plan.first}:*` } : { since: new Date(plan.since) };
-      const first = plan.kind === 'uids' ? plan.first : 1;
-      // `n:*` includes the last mail even if its UID is smaller.
-      const uids = (await search(commandMs, client, query)).filter((uid) => uid >= first);
-      for await (const read of readMails(client, uids, reading)) {
-        position = await handle(position, read);
-        if (plan.kind === 'uids') position = noteRead(position, read.uid);
-      }
+  function untilNextSearch(position: InboxPosition): number {
+    return Math.max(untilSearch(position, Date.now()), searchAt - performance.now(), 0);
+  }
+
+  async function search(client: ImapFlow, position: InboxPosition): Promise<InboxPosition> {
+    searchAt = performance.now() + times.searchRetryMs;
+    try {
+      const searched = await searchAll(client, position);
+      searchAt = 0;
+      return searched;
+    } catch (error) {
+      if (signal.aborted || isUnavailable(error) || !client.usable) throw error;
+      handlers.onFault(toMailboxFault(error));
+      return (await handlers.loadPosition()) ?? position;
     }
-    position = noteSwept(position, state, Date.now());
-    await handlers.savePosition(position);
-    return position;
-  }
-
-  /** Reads recent mail of all folders, which also finds what a filter has moved. */
-  async function searchAll(client: ImapFlow, stored: InboxPosition): Promise<InboxPosition> {
-    const startedAt = Date.now();
-    const folders = await within(commandMs, client, client.list());
-    // Its name is localized.
-    const all = folders.find(({ specialUse }) => specialUse === '\\All');
-    let position = stored;
-    await openReadOnly(commandMs, client, all?.path ?? 'INBOX');
-    const uids = await search(commandMs, client, { since: new Date(searchSince(position)) });
-    for await (const read of readMails(client, uids.slice(-MAX_SEARCHED), reading))
-      position = await handle(position, read);
-    position = noteSearched(position, startedAt);
-    await handlers.savePosition(position);
-    return position;
-  }
-
-  async function handle(position: InboxPosition, { mail, receivedAt }: ReadMail): Promise<InboxPosition> {
-    signal.throwIfAborted();
-    if (mail === null) return position;
-    const digest = digestOf(mail);
-    if (isHandled(position, digest)) return position;
-    await handlers.onMail(mail, receivedAt);
-    const handled = noteHandled(position, digest);
-    await handlers.savePosition(handled);
-    return handled;
   }
 
   /** Waits for mail, and for what else ends the wait. */
-  async function idle({ client, isUsable }: ImapSession, arrival: Promise<void>, dueAt: number) {
+  async function idle({ client, isUsable }: ImapSession, arrival: Promise<void>, mostMs: number) {
     const ended = new AbortController();
     const wait = (ms: number) => delay(ms, undefined, { signal: ended.signal }).catch(() => {});
     const untilInvalid = async () => {
@@ -182,7 +187,9 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
     await Promise.race([
       arrival,
       untilInvalid(),
-      wait(Math.max(0, Math.min(times.renewMs, dueAt - Date.now()))),
+      // The server refuses IDLE, or has ended it.
+      idling.then(() => wait(times.checkMs)),
+      wait(Math.min(times.renewMs, mostMs)),
     ]);
     ended.abort();
     // Any command ends IDLE.
@@ -199,39 +206,17 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
   };
 }
 
-function scaleWaits(
-  { reconnectMs, maxBackoffMs, refusedMs, ...times }: InboxWatchTimes,
-  scale = 1,
-): InboxWatchTimes {
+function scaleWaits(times: InboxWatchTimes, scale = 1): InboxWatchTimes {
+  const { sweepMs, reconnectMs, maxBackoffMs, stableMs, searchRetryMs, refusedMs } = times;
   return {
     ...times,
+    sweepMs: sweepMs * scale,
     reconnectMs: reconnectMs * scale,
     maxBackoffMs: maxBackoffMs * scale,
+    stableMs: stableMs * scale,
+    searchRetryMs: searchRetryMs * scale,
     refusedMs: refusedMs * scale,
   };
-}
-
-async function openReadOnly(
-  commandMs: number,
-  client: ImapFlow,
-  path: string,
-): Promise<{ readonly uidValidity: number; readonly uidNext: number }> {
-  const { uidValidity, uidNext } = await within(
-    commandMs,
-    client,
-    client.mailboxOpen(path, { readOnly: true }),
-  );
-  return { uidValidity: Number(uidValidity), uidNext };
-}
-
-async function search(
-  commandMs: number,
-  client: ImapFlow,
-  query: { uid: string } | { since: Date },
-): Promise<number[]> {
-  const found = await within(commandMs, client, client.search(query, { uid: true }));
-  if (!Array.isArray(found)) throw new Error('The IMAP server refused a search');
-  return found;
 }
 
 /** Returns a promise that rejects once the signal is aborted. */

@@ -45,6 +45,8 @@ export interface ImapSession {
   readonly search: MessageSearch;
   /** False once the connection has ended, its token is about to, or the credentials were replaced. */
   isUsable(): boolean;
+  /** The error that has ended the connection. Null if there is none. */
+  failure(): unknown;
   close(): void;
 }
 
@@ -66,10 +68,15 @@ export async function openSession(options: SessionOptions, signal: AbortSignal):
   const accountLogin = options.login.current();
   const sessionLogin = accountLogin.createSessionLogin();
   const client = await logIn(options, sessionLogin, signal);
+  let failure: unknown = null;
+  client.on('error', (error) => {
+    failure ??= error;
+  });
   return {
     client,
     search: createMessageSearch(client),
     isUsable: () => client.usable && !sessionLogin.isExpired() && options.login.isCurrent(accountLogin),
+    failure: () => failure,
     close: () => client.close(),
   };
 }

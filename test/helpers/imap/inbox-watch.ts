@@ -1,4 +1,7 @@
-import { createInboundParser } from '../../../src/adapters/imap/inbound/inbound-parser.ts';
+import {
+  createInboundParser,
+  type InboundParser,
+} from '../../../src/adapters/imap/inbound/inbound-parser.ts';
 import { openInbox } from '../../../src/adapters/imap/inbox.ts';
 import type { InboxWatchTimes } from '../../../src/adapters/imap/inbox-watch.ts';
 import { createLoginProvider } from '../../../src/adapters/mail-server/login.ts';
@@ -12,6 +15,8 @@ import type { MailboxSetup } from './mailbox.ts';
 export interface InboxSetup extends Omit<MailboxSetup, 'deadlines'> {
   readonly replies?: boolean;
   readonly times?: Partial<InboxWatchTimes>;
+  /** Closed with the watch. */
+  readonly parser?: InboundParser;
   /** Where the position is stored. Give it to a second watch to go on. */
   readonly stored?: { position: InboxPosition | null };
   readonly onMail?: InboxHandlers['onMail'];
@@ -23,15 +28,20 @@ export interface InboxUnderTest extends AsyncDisposable {
   /** Faults, and null for each time that the inbox could be read. */
   readonly faults: (MailboxFault | null)[];
   readonly stored: { position: InboxPosition | null };
+  /** Number of mails that were skipped since they could not be read. */
+  readonly unreadable: number;
 }
 
 /** Long enough for a loaded machine. */
 const TIMES: InboxWatchTimes = {
   renewMs: 60_000,
   commandMs: 15_000,
+  sweepMs: 10,
   checkMs: 30_000,
   reconnectMs: 20,
   maxBackoffMs: 100,
+  stableMs: 1000,
+  searchRetryMs: 100,
   refusedMs: 100,
 };
 
@@ -43,12 +53,13 @@ export function watchTestInbox({
   credentials,
   replies = true,
   times,
+  parser = createInboundParser(),
   stored = { position: null },
   onMail,
 }: InboxSetup): InboxUnderTest {
-  const parser = createInboundParser();
   const mails: InboundMail[] = [];
   const faults: (MailboxFault | null)[] = [];
+  let unreadable = 0;
   const inbox = openInbox({
     user,
     login: createLoginProvider(user, credentials, 2000),
@@ -59,7 +70,9 @@ export function watchTestInbox({
     times: { ...TIMES, ...times },
   });
   const watch = inbox.watch({
-    onUnreadable() {},
+    onUnreadable() {
+      unreadable += 1;
+    },
     loadPosition: async () => stored.position,
     savePosition: async (position) => {
       stored.position = position;
@@ -74,6 +87,9 @@ export function watchTestInbox({
     mails,
     faults,
     stored,
+    get unreadable() {
+      return unreadable;
+    },
     async [Symbol.asyncDispose]() {
       await watch.close();
       await parser.close();

@@ -9,14 +9,19 @@ import type { Candidate } from './parse-inbound.ts';
  * 256 KB can take seconds.
  */
 export interface InboundParser {
-  /** Decides by the headers of a mail which part of it is worth reading. */
+  /**
+   * Decides by the headers of a mail which part of it is worth reading.
+   *
+   * @throws if the mail takes too long, or the thread fails
+   */
   candidateOf(headers: Uint8Array): Promise<Candidate>;
   /**
-   * Parses a report, or the headers of a reply. Null: it took too long.
+   * Parses a report, or the headers of a reply.
    *
    * @param isCut Whether the mail has more bytes than these
+   * @throws as `candidateOf` does
    */
-  parse(bytes: Uint8Array, isCut: boolean): Promise<InboundMail | null>;
+  parse(bytes: Uint8Array, isCut: boolean): Promise<InboundMail>;
   /** Ends what is being read, which then rejects. */
   close(): Promise<void>;
 }
@@ -33,13 +38,13 @@ export function createInboundParser(maxTimeMs = MAX_TIME_MS): InboundParser {
   let latest: Promise<unknown> = Promise.resolve();
 
   /** Reads one mail at a time: the time that another takes must not count. */
-  function run<T>(task: InboundTask): Promise<T | null> {
+  function run<T>(task: InboundTask): Promise<T> {
     const result = latest.then(() => runNow<T>(task));
     latest = result.catch(() => {});
     return result;
   }
 
-  async function runNow<T>(task: InboundTask): Promise<T | null> {
+  async function runNow<T>(task: InboundTask): Promise<T> {
     closing.signal.throwIfAborted();
     pool ??= new Tinypool({
       filename: new URL(`./inbound-thread${extname(import.meta.url)}`, import.meta.url).href,
@@ -47,13 +52,20 @@ export function createInboundParser(maxTimeMs = MAX_TIME_MS): InboundParser {
       maxThreads: 1,
       idleTimeout: IDLE_MS,
     });
-    const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(maxTimeMs)]);
+    // Thousands of mails are read in the time that one may take: none leaves a timer or a signal.
+    const stopping = new AbortController();
+    const stop = () => stopping.abort();
+    const timer = setTimeout(stop, maxTimeMs);
+    closing.signal.addEventListener('abort', stop, { once: true });
     try {
-      return await pool.run(task, { signal });
+      return await pool.run(task, { signal: stopping.signal });
     } catch (error) {
       // The thread ends with the task.
-      if (signal.aborted && !closing.signal.aborted) return null;
-      throw error;
+      const isLate = stopping.signal.aborted && !closing.signal.aborted;
+      throw isLate ? new Error('The mail took too long to read') : error;
+    } finally {
+      clearTimeout(timer);
+      closing.signal.removeEventListener('abort', stop);
     }
   }
 
