@@ -34,7 +34,10 @@ export interface InboxSweepOptions extends InboxReaderOptions {
   readonly signal: AbortSignal;
 }
 
-/** The position is stored after this number of mails, so that a cut repeats little. */
+/**
+ * The position is stored after this number of mails, so that a cut repeats little. It has some 20 KB:
+ * to store it after each mail would slow sending. To handle a mail again changes nothing.
+ */
 const SAVE_EVERY = 50;
 /** UIDs that one search asks for: its response is one line, which is limited. */
 const MAX_RANGE = 100_000;
@@ -57,9 +60,25 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
     const digest = digestOf(mail);
     if (isHandled(position, digest)) return position;
     await handlers.onMail(mail, receivedAt);
-    const handled = noteHandled(position, digest);
-    await handlers.savePosition(handled);
-    return handled;
+    return noteHandled(position, digest);
+  }
+
+  /** @param note Notes in the position that a mail has been read */
+  async function readAll(
+    client: ImapFlow,
+    uids: readonly number[],
+    suspects: Suspects,
+    from: InboxPosition,
+    note: (position: InboxPosition, uid: number) => InboxPosition,
+  ): Promise<InboxPosition> {
+    let position = from;
+    let count = 0;
+    for await (const read of readMails(client, uids, suspects, reading)) {
+      position = note(await handle(position, read), read.uid);
+      count += 1;
+      if (count % SAVE_EVERY === 0) await handlers.savePosition(position);
+    }
+    return position;
   }
 
   /** Reads mail by UIDs, from the position to the end. */
@@ -73,12 +92,7 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
       // `n:*` includes what has come meanwhile, and the last mail even if its UID is smaller.
       const range = last + 1 < state.uidNext ? `${first}:${last}` : `${first}:*`;
       const uids = (await search(commandMs, client, { uid: range })).filter((uid) => uid >= first);
-      let count = 0;
-      for await (const read of readMails(client, uids, inInbox, reading)) {
-        position = noteRead(await handle(position, read), read.uid);
-        count += 1;
-        if (count % SAVE_EVERY === 0) await handlers.savePosition(position);
-      }
+      position = await readAll(client, uids, inInbox, position, noteRead);
       position = noteRead(position, Math.min(last, state.uidNext - 1));
     }
   }
@@ -102,9 +116,7 @@ export function createInboxSweep({ handlers, signal, ...reading }: InboxSweepOpt
     const suspects = inFolders.get(path) ?? createSuspects();
     inFolders.set(path, suspects);
     const uids = (await search(commandMs, client, { since })).slice(-most);
-    let position = from;
-    for await (const read of readMails(client, uids, suspects, reading))
-      position = await handle(position, read);
+    const position = await readAll(client, uids, suspects, from, (searched) => searched);
     inFolders.delete(path);
     return { position, count: uids.length };
   }
