@@ -17,7 +17,7 @@ import type { InboxHandlers } from '../../core/ports/inbox.ts';
 import { type InboxReaderOptions, type ReadMail, readMails, within } from './inbox-reader.ts';
 import { createSuspects, type Suspects } from './suspects.ts';
 
-/** What an inbox is read with, on one connection after the other. Opens mailboxes by EXAMINE. */
+/** Reads the mail of an account, on one connection after the other. Opens folders by EXAMINE. */
 export interface InboxSweep {
   /**
    * Reads the inbox to its end.
@@ -35,8 +35,9 @@ export interface InboxSweepOptions extends InboxReaderOptions {
 }
 
 /**
- * The position is stored after this number of mails, so that a cut repeats little. It has some 20 KB:
- * to store it after each mail would slow sending. To handle a mail again changes nothing.
+ * Number of mails after which the position is stored, so that a lost connection repeats few of them:
+ * handling a mail again changes nothing. The position has some 20 KB, so storing it after each mail
+ * would slow sending.
  */
 const SAVE_EVERY = 50;
 /** UIDs that one search asks for: its response is one line, which is limited. */

@@ -147,7 +147,7 @@ const STATUS = /^[245]\.\d{1,3}\.\d{1,3}(?![\d.])/;
 
 /**
  * The code of the reply counts: a reporting server can have derived its own from `550` alone. If one
- * of them is temporary, that one counts, so that a contradiction suppresses nobody.
+ * of them is temporary, that one counts, so that a contradiction suppresses no recipient.
  */
 function toStatus(written: string, ofReply: string | null): string | null {
   const status = STATUS.exec(written)?.[0] ?? null;
