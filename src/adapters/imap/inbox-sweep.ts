@@ -42,10 +42,10 @@ export interface InboxSweepOptions extends InboxReaderOptions {
 const SAVE_EVERY = 50;
 /** UIDs that one search asks for: its response is one line, which is limited. */
 const MAX_RANGE = 100_000;
-/** A search of the other folders reads the newest mails. */
+/** Maximum number of mails that a search of the other folders reads, in each the newest. */
 const MAX_SEARCHED = 5000;
 const MAX_FOLDERS = 50;
-/** What is in them was not received. */
+/** Folders whose mail was not received. */
 const SENT_USES = ['\\Sent', '\\Drafts'];
 /** All Mail of Gmail excludes spam and deleted mail. */
 const WITH_ALL = ['\\All', '\\Junk', '\\Trash'];
@@ -184,7 +184,7 @@ async function openReadOnly(commandMs: number, client: ImapFlow, path: string): 
   return { uidValidity: Number(uidValidity ?? 0), uidNext: uidNext ?? (await nextUid(commandMs, client)) };
 }
 
-/** Of a server that does not state UIDNEXT. */
+/** Returns UIDNEXT of a server that does not state it. */
 async function nextUid(commandMs: number, client: ImapFlow): Promise<number> {
   return Math.max(0, ...(await search(commandMs, client, { uid: '*' }))) + 1;
 }

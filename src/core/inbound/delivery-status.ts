@@ -20,8 +20,8 @@ export interface DeliveryStatus {
 /** Lines of the value by name. */
 type Fields = Map<string, readonly string[]>;
 
-/** Gmail takes 100 recipients in a message. */
-const MAX_RECIPIENTS = 1000;
+/** Maximum number of recipients of a report that are read. Gmail takes 100 in a message. */
+export const MAX_RECIPIENTS = 1000;
 const MAX_REPLY_LINES = 100;
 /** Longest Action or Status that is read. */
 const MAX_KEYWORD = 1000;
