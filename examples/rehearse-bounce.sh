@@ -10,7 +10,18 @@ port=${PORT:-3000}
 url=http://127.0.0.1:$port
 key=$(openssl rand -hex 24)
 dir=$(mktemp -d)
-trap 'for job in $(jobs -p); do kill -- "-$job" 2> /dev/null || true; done; rm -rf "$dir"' EXIT
+
+clean_up() {
+  for job in $(jobs -p); do kill -- "-$job" 2> /dev/null || true; done
+  rm -rf "$dir"
+}
+trap clean_up EXIT
+
+fail() {
+  echo "$1" >&2
+  cat "$dir"/*.log >&2
+  exit 1
+}
 
 # Repeats a command for at most 30 s, until it succeeds.
 until_true() {
@@ -18,9 +29,7 @@ until_true() {
     if "$@" > /dev/null 2>&1; then return; fi
     sleep 0.2
   done
-  echo "Timed out: $*" >&2
-  cat "$dir"/*.log >&2
-  exit 1
+  fail "Timed out: $*"
 }
 
 api() {
@@ -37,11 +46,8 @@ send() {
 
 # Checks that the input contains $1.
 expect() {
-  if grep -F "$1" > /dev/null; then echo "  $1"; else
-    echo "Missing: $1" >&2
-    cat "$dir"/*.log >&2
-    exit 1
-  fi
+  grep -F "$1" > /dev/null || fail "Missing: $1"
+  echo "  $1"
 }
 
 $outtray simulator --smtp-port $((port + 2)) --smtps-port $((port + 3)) --imap-port $((port + 4)) \

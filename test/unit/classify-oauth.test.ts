@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { toMailboxFault } from '../../src/adapters/imap/imap-errors.ts';
+import { TokenError } from '../../src/adapters/mail-server/token-request.ts';
 import { classify, classifyReply } from '../../src/adapters/smtp/errors/classify.ts';
 import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
 import { parseReply } from '../../src/core/delivery/smtp-reply.ts';
@@ -52,10 +54,12 @@ describe('classify with a failed token request', () => {
     ['invalid_grant: Invalid JWT Signature.', 'GMAIL_SERVICE_ACCOUNT'],
     ['invalid_grant: Invalid grant: account not found', 'GMAIL_SERVICE_ACCOUNT'],
     ['invalid_grant: Invalid email or User ID', 'GMAIL_USER'],
-  ])('classifies %s as oauth_failed with a hint about %s', (message, variable) => {
+  ])('classifies %s as oauth_failed with a hint about %s, by SMTP and by IMAP', (message, variable) => {
     const { error } = classify(tokenError('EOAUTH2', message), BEFORE);
     expect(error.code).toBe('oauth_failed');
     expect(error.hint).toContain(variable);
+    const fault = toMailboxFault(new TokenError('EOAUTH2', message));
+    expect(fault).toMatchObject({ code: 'oauth_failed', detail: expect.stringContaining(error.hint) });
   });
 
   test('classifies an unreachable endpoint as oauth_unreachable, with a shorter back-off than a login', () => {

@@ -191,6 +191,17 @@ describe('a bounce of a message that is no longer stored', () => {
     expect(late).toHaveLength(1);
   });
 
+  test('suppresses its recipient once Gmail reports it, if another server reported it before', async () => {
+    const { recorder, sentIndex, suppressions } = start();
+    await sentIndex.add([mail]);
+    const recipients = [aReported({ suppress: false })];
+    await recorder.record(mail.id, aBounce({ mailId: '<1@example.com>', unverified: true, recipients }));
+    expect(await suppressions.get('ada@example.com')).toBeNull();
+    expect(await recorder.record(mail.id, aBounce())).toBe('applied');
+    expect(await suppressions.get('ada@example.com')).toMatchObject({ reason: 'bounce' });
+    expect(await sentIndex.find(mail.id)).toMatchObject({ recipients: ['bob@example.com'] });
+  });
+
   test('is known if it was recorded before the message was removed', async () => {
     const { recorder, sentIndex, sent, suppressions, store, events } = start({ retainMs: 300 });
     const writer = startSentIndexWriter({ events, sentIndex, onError() {} });

@@ -4,7 +4,7 @@ import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import type { Recorded } from '../../src/core/inbound/inbound-recorder.ts';
 import type { DecidedMail } from '../../src/core/inbound/mail-handler.ts';
-import { createWaitingMails, type InboxState } from '../../src/core/inbound/waiting-mail.ts';
+import { createWaitingMails, type StoredInbox } from '../../src/core/inbound/waiting-mail.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aBounce } from '../helpers/inbound.ts';
 
@@ -20,7 +20,7 @@ async function start(
   recordOf: (mail: DecidedMail) => Promise<Recorded | boolean>,
   backoffScale = 1,
 ) {
-  const state = await createMemorySharedState().open<InboxState>('inbox', () => ({
+  const state = await createMemorySharedState().open<StoredInbox>('inbox', () => ({
     position: null,
     waiting: stored,
   }));
@@ -139,7 +139,7 @@ test('many accounts cause no warning about listeners', async () => {
   process.on('warning', note);
   onTestFinished(() => void process.off('warning', note));
   const { events } = await start([], async () => false);
-  const state = await createMemorySharedState().open<InboxState>('inbox', () => ({
+  const state = await createMemorySharedState().open<StoredInbox>('inbox', () => ({
     position: null,
     waiting: [],
   }));

@@ -1,66 +1,25 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { advance, type Delivery } from '../../src/core/delivery/delivery.ts';
 import { waitForLook } from '../../src/core/dispatch/lookup-rules.ts';
 import { INTERRUPTED } from '../../src/core/dispatch/steps.ts';
-import type { MailboxFault, SentResult } from '../../src/core/ports/mailbox.ts';
-import {
-  aBackend,
-  CALLER,
-  type Core,
-  type CoreSetup,
-  type FindSent,
-  type Send,
-  startCore,
-} from '../helpers/core.ts';
+import type { SentResult } from '../../src/core/ports/mailbox.ts';
+import { aBackend, CALLER, startCore } from '../helpers/core.ts';
 import { aDelivery, aLookup } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
-
-const LOST = aFailure(aFault('connection_lost', { certain: false }));
-const ABSENT: SentResult = { kind: 'absent' };
-const FOUND: SentResult = { kind: 'found' };
-const DOWN: MailboxFault = { code: 'imap_unavailable', detail: 'No route to host.', isRefusal: false };
-const REFUSED: MailboxFault = { code: 'imap_disabled', detail: 'IMAP is off.', isRefusal: true };
-const TO = ['ada@example.com', 'bob@example.com'];
-
-function start(send: Send, findSent: FindSent, setup: CoreSetup = {}): Core {
-  const core = startCore(send, { findSent, ...setup });
-  onTestFinished(() => core[Symbol.asyncDispose]());
-  return core;
-}
-
-/** A transport whose first attempts end with these outcomes; later ones succeed. */
-const sends =
-  (...outcomes: (typeof LOST)[]): Send =>
-  (job) =>
-    outcomes.shift() ?? anAcceptance(job.recipients);
-
-/** Searches with these results; the last one repeats. */
-function finds(...results: SentResult[]): FindSent & { readonly calls: number } {
-  const find = () => {
-    find.calls += 1;
-    return results[Math.min(find.calls, results.length) - 1] ?? ABSENT;
-  };
-  find.calls = 0;
-  return find;
-}
-
-const failing = (fault: MailboxFault): SentResult => ({ kind: 'failed', fault });
-
-/** A mailbox that does not respond. */
-const hangs: FindSent = (_query, _user, signal) =>
-  new Promise((resolve) => signal.addEventListener('abort', () => resolve(failing(DOWN))));
-
-async function becomes(core: Core, id: string, check: (delivery: Delivery) => boolean): Promise<Delivery> {
-  return vi.waitFor(
-    async () => {
-      const delivery = await core.store.get(id);
-      if (!delivery || !check(delivery)) throw new Error(`${id} is ${JSON.stringify(delivery)}`);
-      return delivery;
-    },
-    { timeout: 5000, interval: 2 },
-  );
-}
+import {
+  ABSENT,
+  becomes,
+  DOWN,
+  FOUND,
+  failing,
+  finds,
+  hangs,
+  LOST,
+  REFUSED,
+  sends,
+  startReconciling,
+  TO,
+} from '../helpers/reconcile.ts';
 
 describe('the times of searches', () => {
   const timesWithin = (forMs: number, scale = 1) => {
@@ -93,7 +52,7 @@ describe('a message whose attempt ended uncertain', () => {
     'is sent once it is found in Sent Mail, and is not sent again, with ON_UNCERTAIN=%s',
     async (onUncertain) => {
       const find = finds(ABSENT, ABSENT, FOUND);
-      const core = start(sends(LOST), find, { onUncertain });
+      const core = startReconciling(sends(LOST), find, { onUncertain });
       const events: string[] = [];
       for (const name of ['message.deferred', 'message.settled', 'message.attempted'] as const)
         core.events.on(name, () => events.push(name));
@@ -118,7 +77,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is searched for by its Message-ID since the start of the attempt', async () => {
     const queries: object[] = [];
-    const core = start(sends(LOST), (query, user) => {
+    const core = startReconciling(sends(LOST), (query, user) => {
       queries.push({ ...query, user });
       return FOUND;
     });
@@ -129,7 +88,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is held if it is never found, with ON_UNCERTAIN=hold', async () => {
     const find = finds(ABSENT);
-    const core = start(sends(LOST), find, { onUncertain: 'hold' });
+    const core = startReconciling(sends(LOST), find, { onUncertain: 'hold' });
     const { id } = await core.accept();
     const { status, error, lookup, content, ...rest } = await core.outcomeOf(id);
     expect([status, error?.code, rest.possibleDuplicate]).toEqual(['uncertain', 'delivery_uncertain', false]);
@@ -143,7 +102,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is retried if it is never found, with ON_UNCERTAIN=retry, and is searched for right before', async () => {
     const searches: number[] = [];
-    const core = start(
+    const core = startReconciling(
       sends(LOST),
       () => {
         searches.push(core.jobs.length);
@@ -164,7 +123,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is not sent again if it is found right before the retry', async () => {
     const find = finds(ABSENT, FOUND);
-    const core = start(sends(LOST), find, { lookForMs: 5000 });
+    const core = startReconciling(sends(LOST), find, { lookForMs: 5000 });
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({
       status: 'sent',
@@ -178,7 +137,7 @@ describe('a message whose attempt ended uncertain', () => {
     const [ada = '', bob = ''] = TO;
     const busy = { email: bob, fault: aFault('smtp_temporary_failure', { scope: 'recipient' }) };
     const lost = aFailure(aFault('connection_lost', { certain: false }), [busy]);
-    const core = start(sends(lost), finds(ABSENT, FOUND), { lookForMs: 5000 });
+    const core = startReconciling(sends(lost), finds(ABSENT, FOUND), { lookForMs: 5000 });
     const deferred: (string | undefined)[] = [];
     core.events.on('message.deferred', ({ error }) => deferred.push(error?.detail));
     const { id } = await core.accept({ to: TO });
@@ -194,7 +153,7 @@ describe('a message whose attempt ended uncertain', () => {
     ['found before the retry', ['not_found', 'confirmed'], [ABSENT, FOUND], { lookForMs: 5000 }],
     ['not to be searched for', ['not_possible'], [failing(DOWN)], { onUncertain: 'hold' }],
   ] as const)('reports once how the search ended if it is %s', async (_how, results, found, setup) => {
-    const core = start(sends(LOST), finds(...found), setup);
+    const core = startReconciling(sends(LOST), finds(...found), setup);
     const reported: string[] = [];
     core.events.on('message.looked_up', (_delivery, result) => reported.push(result));
     await core.outcomeOf((await core.accept()).id);
@@ -204,7 +163,7 @@ describe('a message whose attempt ended uncertain', () => {
   test('is searched for again if its account was paused before the retry', async () => {
     const refused = aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [20_000] }));
     const find = finds(ABSENT, ABSENT, FOUND);
-    const core = start(sends(LOST, refused), find, { lookForMs: 5000 });
+    const core = startReconciling(sends(LOST, refused), find, { lookForMs: 5000 });
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
     expect([find.calls, core.jobs.length]).toEqual([3, 2]);
@@ -212,7 +171,9 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is searched for before each further attempt, also after one that certainly failed', async () => {
     const find = finds(ABSENT, ABSENT, FOUND);
-    const core = start(sends(LOST, aFailure(aFault('smtp_temporary_failure'))), find, { lookForMs: 5000 });
+    const core = startReconciling(sends(LOST, aFailure(aFault('smtp_temporary_failure'))), find, {
+      lookForMs: 5000,
+    });
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({
       status: 'sent',
@@ -223,7 +184,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is a possible duplicate if a second attempt is uncertain, too, and is found', async () => {
     const find = finds(ABSENT, ABSENT, FOUND);
-    const core = start(sends(LOST, LOST), find, { lookForMs: 5000 });
+    const core = startReconciling(sends(LOST, LOST), find, { lookForMs: 5000 });
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({
       status: 'sent',
@@ -235,7 +196,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is searched for before a client retries it', async () => {
     const find = finds(ABSENT, FOUND);
-    const core = start(sends(LOST), find, { lookForMs: 5000, onUncertain: 'hold' });
+    const core = startReconciling(sends(LOST), find, { lookForMs: 5000, onUncertain: 'hold' });
     const { id } = await core.accept();
     await core.outcomeOf(id);
     await core.messages.retry(id, CALLER);
@@ -259,7 +220,7 @@ describe('a message whose attempt ended uncertain', () => {
     const queued = aDelivery();
     await backend.store.insert(queued);
     await backend.store.update(queued, advance(queued, 'sending', { attempts: [attempt] }));
-    const core = start(sends(), finds(ABSENT, FOUND), { backend });
+    const core = startReconciling(sends(), finds(ABSENT, FOUND), { backend });
     expect(await core.outcomeOf(queued.id)).toMatchObject({
       status: 'sent',
       attempts: [{ error: INTERRUPTED.fault?.error, confirmedBy: 'sent_mail' }],
@@ -270,7 +231,7 @@ describe('a message whose attempt ended uncertain', () => {
   test('is not attempted while it is searched for, in any channel', async () => {
     const backend = aBackend();
     const { promise, resolve } = Promise.withResolvers<SentResult>();
-    const core = start(sends(), () => promise, { backend });
+    const core = startReconciling(sends(), () => promise, { backend });
     const delivery = aDelivery({ status: 'deferred' });
     await core.store.insert(delivery);
     const looking = advance(advance(delivery, 'queued'), 'deferred', {
@@ -284,7 +245,7 @@ describe('a message whose attempt ended uncertain', () => {
   });
 
   test('does not hold up other messages while its mailbox does not respond', async () => {
-    const core = start(sends(LOST), hangs, { workers: 1, lookForMs: 5000 });
+    const core = startReconciling(sends(LOST), hangs, { workers: 1, lookForMs: 5000 });
     const first = await core.accept();
     await becomes(core, first.id, ({ status }) => status === 'deferred');
     for (let i = 0; i < 20; i += 1)
@@ -294,7 +255,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is decided after RECONCILE_FOR as before if the mailbox cannot be reached', async () => {
     const find = finds(failing(DOWN));
-    const core = start(sends(LOST), find, { onUncertain: 'hold' });
+    const core = startReconciling(sends(LOST), find, { onUncertain: 'hold' });
     const { id } = await core.accept();
     const { status, error, lookup } = await core.outcomeOf(id);
     expect([status, lookup?.fault?.code]).toEqual(['uncertain', 'imap_unavailable']);
@@ -307,9 +268,13 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is reported only for the searches that were made, while the mailbox cannot be reached', async () => {
     const find = finds(failing(DOWN));
-    const core = start((job) => (job.recipients[0] === TO[0] ? LOST : anAcceptance(job.recipients)), find, {
-      onUncertain: 'hold',
-    });
+    const core = startReconciling(
+      (job) => (job.recipients[0] === TO[0] ? LOST : anAcceptance(job.recipients)),
+      find,
+      {
+        onUncertain: 'hold',
+      },
+    );
     let reports = 0;
     core.events.on('message.searched', () => {
       reports += 1;
@@ -325,7 +290,7 @@ describe('a message whose attempt ended uncertain', () => {
 
   test('is decided at once if the mailbox is refused, and so are the next ones, without a login', async () => {
     const find = finds(failing(REFUSED));
-    const core = start(sends(LOST, LOST, LOST), find, { onUncertain: 'hold' });
+    const core = startReconciling(sends(LOST, LOST, LOST), find, { onUncertain: 'hold' });
     const ends: string[] = [];
     core.events.on('message.looked_up', (_delivery, result) => ends.push(result));
     const [first, second] = [await core.accept(), await core.accept()];
@@ -349,7 +314,7 @@ describe('a message whose attempt ended uncertain', () => {
   });
 
   test('that is canceled while it is searched for is not sent', async () => {
-    const core = start(sends(LOST), () => ABSENT);
+    const core = startReconciling(sends(LOST), () => ABSENT);
     const { id } = await core.accept();
     await becomes(core, id, ({ lookup }) => lookup !== null);
     await core.messages.cancel(id, CALLER);
@@ -360,187 +325,12 @@ describe('a message whose attempt ended uncertain', () => {
   });
 
   test('that expires is searched for again, and is not sent again', async () => {
-    const core = start(sends(LOST), () => ABSENT, { lookForMs: 600_000, backoffScale: 0.005 });
+    const core = startReconciling(sends(LOST), () => ABSENT, { lookForMs: 600_000, backoffScale: 0.005 });
     const { id } = await core.accept({ expiresAt: Date.now() + 700 });
     const expired = await core.outcomeOf(id);
     expect(expired).toMatchObject({ status: 'expired', possibleDuplicate: true });
     expect(expired.lookup?.lookedAt).toBeGreaterThan(0);
     expect(core.jobs).toHaveLength(1);
-  });
-});
-
-describe('a client that asks for a search', () => {
-  const never = new AbortController().signal;
-  const reconcile = (core: Core, id: string) => core.reconciliation.reconcile(id, CALLER, never);
-
-  async function anUncertain(findSent: FindSent, setup: CoreSetup = {}) {
-    const core = start(sends(LOST), findSent, { lookForMs: 5000, onUncertain: 'hold', ...setup });
-    const { id } = await core.accept();
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'uncertain' });
-    return { core, id };
-  }
-
-  test('gets an uncertain message as sent if it is found', async () => {
-    const { core, id } = await anUncertain(finds(ABSENT, FOUND));
-    const settled: string[] = [];
-    core.events.on('message.settled', ({ status }) => settled.push(status));
-    const { delivery, isSearched } = await reconcile(core, id);
-    expect(isSearched).toBe(true);
-    expect(delivery).toMatchObject({
-      status: 'sent',
-      content: null,
-      attempts: [{ confirmedBy: 'sent_mail' }],
-    });
-    expect(settled).toEqual(['sent']);
-    await expect(reconcile(core, id)).rejects.toMatchObject({ code: 'not_reconcilable' });
-  });
-
-  test('gets it unchanged, with a detail of the search, if it is not found, each time', async () => {
-    const { core, id } = await anUncertain(finds(ABSENT));
-    const settled: string[] = [];
-    core.events.on('message.settled', ({ status }) => settled.push(status));
-    for (let i = 0; i < 3; i += 1) {
-      const { delivery } = await reconcile(core, id);
-      expect(delivery).toMatchObject({ status: 'uncertain', error: { code: 'delivery_uncertain' } });
-      expect(delivery.error?.detail).toMatch(/connection_lost happened\. It was not found in Sent Mail\.$/);
-      expect(delivery.content).not.toBeNull();
-    }
-    expect(settled).toEqual([]);
-    // It can still be retried.
-    await core.messages.retry(id, CALLER);
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', possibleDuplicate: true });
-  });
-
-  test('gets the result of a search that began after it asked', async () => {
-    const slow = Promise.withResolvers<SentResult>();
-    const results = [ABSENT, slow.promise, FOUND];
-    let searches = 0;
-    const { core, id } = await anUncertain(() => results[searches++] ?? ABSENT);
-    const earlier = reconcile(core, id);
-    await vi.waitFor(() => expect(searches).toBe(2));
-    const { lookup } = (await core.store.get(id)) as Delivery;
-    await delay(5);
-    const later = reconcile(core, id);
-    await becomes(core, id, (now) => now.lookup?.requestedAt !== lookup?.requestedAt);
-    slow.resolve(ABSENT);
-    expect((await later).delivery.status).toBe('sent');
-    await earlier;
-    expect(searches).toBe(3);
-  });
-
-  test('gets the reason if the mailbox cannot be searched, and a login that was refused is tried again', async () => {
-    const { core, id } = await anUncertain(finds(failing(REFUSED), failing(DOWN), FOUND));
-    const outcome = () =>
-      reconcile(core, id).then(
-        ({ delivery }) => delivery.status,
-        ({ code, message }) => `${code}: ${message}`,
-      );
-    for (const expected of ['imap_unavailable: No route to host.', 'sent'])
-      await vi.waitFor(async () => expect(await outcome()).toBe(expected), 5000);
-  });
-
-  test('speeds up the search of a message that is looked up already', async () => {
-    const find = finds(ABSENT, FOUND);
-    const core = start(sends(LOST), find, { backoffScale: 1, onUncertain: 'hold' });
-    const { id } = await core.accept();
-    await becomes(core, id, ({ lookup }) => lookup !== null);
-    const { delivery } = await reconcile(core, id);
-    expect(delivery).toMatchObject({
-      status: 'deferred',
-      lookup: { lookedAt: expect.any(Number), state: 'looking' },
-    });
-    expect(delivery.error?.detail).toMatch(/It was not found in Sent Mail\. The search goes on\.$/);
-    expect((await reconcile(core, id)).delivery.status).toBe('sent');
-  });
-
-  test('does not hasten the retry of a message that waits for it', async () => {
-    const find = finds(ABSENT, ABSENT, FOUND);
-    // The back-off of four hours at most is the wait until RETRY_FOR ends.
-    const core = start(
-      sends({ ...LOST, fault: LOST.fault && { ...LOST.fault, backoffMs: [3_600_000_000] } }),
-      find,
-      {
-        lookForMs: 5000,
-        retryForMs: 1e9,
-      },
-    );
-    const { id } = await core.accept();
-    const waiting = await becomes(core, id, ({ lookup }) => lookup?.state === 'idle');
-    const { delivery } = await reconcile(core, id);
-    expect(delivery).toMatchObject({
-      status: 'deferred',
-      nextAttemptAt: waiting.nextAttemptAt,
-      lookup: { state: 'idle' },
-    });
-    expect(find.calls).toBe(2);
-    expect((await reconcile(core, id)).delivery.status).toBe('sent');
-    expect(core.jobs).toHaveLength(1);
-  });
-
-  test('gets an answer without a result if the search takes too long for the request', async () => {
-    const results = [ABSENT];
-    const { core, id } = await anUncertain((...search) => results.shift() ?? hangs(...search));
-    expect(await core.reconciliation.reconcile(id, CALLER, AbortSignal.abort())).toMatchObject({
-      isSearched: false,
-      delivery: { status: 'uncertain' },
-    });
-  });
-
-  test('can retry the message while it is searched for', async () => {
-    const { promise, resolve } = Promise.withResolvers<SentResult>();
-    const results = [ABSENT, promise];
-    const { core, id } = await anUncertain(() => results.shift() ?? FOUND);
-    const asked = reconcile(core, id);
-    await vi.waitFor(() => expect(results).toHaveLength(0));
-    await core.messages.retry(id, CALLER);
-    resolve(FOUND);
-    expect((await asked).delivery).toMatchObject({ status: 'sent', lookup: null });
-    expect(core.jobs).toHaveLength(1);
-    expect(core.failures).toEqual([]);
-  });
-
-  test('gets the result of a search although other clients ask again while it runs', async () => {
-    const results = [ABSENT];
-    const core = start(sends(LOST), () => results.shift() ?? delay(200, FOUND), {
-      lookForMs: 5000,
-      onUncertain: 'hold',
-    });
-    const { id } = await core.accept();
-    await core.outcomeOf(id);
-    let isAsking = true;
-    const asking = (async () => {
-      while (isAsking) {
-        await core.reconciliation.reconcile(id, CALLER, AbortSignal.abort()).catch(() => {});
-        await delay(20);
-      }
-    })();
-    try {
-      await becomes(core, id, ({ status }) => status === 'sent');
-    } finally {
-      isAsking = false;
-      await asking;
-    }
-  });
-
-  test('is refused for a message that no attempt may have sent', async () => {
-    const core = start(sends(), finds(FOUND), { dispatch: false });
-    const { id } = await core.accept();
-    await expect(reconcile(core, id)).rejects.toMatchObject({
-      code: 'not_reconcilable',
-      message: 'The message is queued, and no attempt with an unknown outcome is open.',
-    });
-    await expect(reconcile(core, 'msg_0')).rejects.toMatchObject({ code: 'message_not_found' });
-  });
-
-  test('can search for an uncertain message whose record is of version 0.2', async () => {
-    const { core, id } = await anUncertain(finds(ABSENT, FOUND));
-    const stored = await core.store.get(id);
-    if (!stored) throw new Error('it is gone');
-    await core.store.update(stored, { ...stored, revision: stored.revision + 1, lookup: null });
-    expect((await reconcile(core, id)).delivery).toMatchObject({
-      status: 'sent',
-      recipients: [{ status: 'accepted' }],
-    });
   });
 });
 
@@ -555,7 +345,7 @@ describe('the recipients of a message that is found', () => {
 
   test('are not those that the server refused', async () => {
     const lost = { ...LOST, refused: [refusal('bob@example.com', false)] };
-    const core = start(sends(lost), finds(FOUND));
+    const core = startReconciling(sends(lost), finds(FOUND));
     const { id } = await core.accept({ to: TO });
     expect(await core.outcomeOf(id)).toMatchObject({
       status: 'partially_sent',
@@ -565,7 +355,7 @@ describe('the recipients of a message that is found', () => {
 
   test('are not those that the server refused for now, which get it by another attempt', async () => {
     const lost = { ...LOST, refused: [refusal('bob@example.com', true)] };
-    const core = start(sends(lost), finds(FOUND));
+    const core = startReconciling(sends(lost), finds(FOUND));
     const { id } = await core.accept({ to: TO });
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', possibleDuplicate: false });
     expect(core.jobs.map(({ recipients }) => recipients)).toEqual([TO, ['bob@example.com']]);
@@ -574,7 +364,7 @@ describe('the recipients of a message that is found', () => {
   test('are not known from a copy that may be that of other recipients: it is not searched for', async () => {
     const partly = anAcceptance(['ada@example.com'], [refusal('bob@example.com', true)]);
     const find = finds(FOUND);
-    const core = start(sends(partly, LOST), find, { onUncertain: 'hold' });
+    const core = startReconciling(sends(partly, LOST), find, { onUncertain: 'hold' });
     const { id } = await core.accept({ to: TO });
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'uncertain', lookup: null });
     expect(find.calls).toBe(0);
@@ -583,7 +373,7 @@ describe('the recipients of a message that is found', () => {
   test('are not known after an attempt that named more of them than the first uncertain one', async () => {
     const first = { ...LOST, refused: [refusal('bob@example.com', true)] };
     const find = finds(ABSENT, ABSENT, FOUND);
-    const core = start(sends(first, LOST), find, { lookForMs: 5000 });
+    const core = startReconciling(sends(first, LOST), find, { lookForMs: 5000 });
     const { id } = await core.accept({ to: TO });
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', possibleDuplicate: true });
     expect([find.calls, core.jobs.length]).toEqual([2, 3]);

@@ -84,8 +84,9 @@ function isScopeMissing(error: unknown, scopes: readonly string[] | null): boole
 export function toMailboxFault(error: unknown, secrets: readonly string[] = []): MailboxFault {
   if (error instanceof MailboxError) return error.fault;
   if (error instanceof TokenError) {
-    const { error: code, detail } = explainTokenError(error.code, error.message);
-    return { code, detail: toSentence(detail), isRefusal: error.code === 'EOAUTH2' };
+    const { error: code, detail, hint } = explainTokenError(error.code, error.message);
+    const sentences = hint ? `${toSentence(detail)} ${hint}` : toSentence(detail);
+    return { code, detail: sentences, isRefusal: error.code === 'EOAUTH2' };
   }
   return unavailable(describe(error, secrets));
 }

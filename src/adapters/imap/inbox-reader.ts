@@ -33,7 +33,10 @@ interface Report {
 
 /** Mails per FETCH. */
 const CHUNK = 50;
-/** Longer headers are cut. Gmail's have about 8 KB. */
+/**
+ * Longer headers are cut. Gmail's have about 8 KB. Not HEADER.FIELDS, of which imapflow cannot limit
+ * the size: a hostile header would end the connection.
+ */
 const MAX_HEADER_BYTES = 32 * 1024;
 const NO_HEADERS = Buffer.from('\r\n');
 

@@ -17,7 +17,7 @@ import type { InboxHandlers } from '../../core/ports/inbox.ts';
 import { type InboxReaderOptions, type ReadMail, readMails, within } from './inbox-reader.ts';
 import { createSuspects, type Suspects } from './suspects.ts';
 
-/** What an inbox is read with, on one connection after the other. Opens mailboxes by EXAMINE. */
+/** Reads the mail of an account, on one connection after the other. Opens folders by EXAMINE. */
 export interface InboxSweep {
   /**
    * Reads the inbox to its end.
@@ -35,16 +35,17 @@ export interface InboxSweepOptions extends InboxReaderOptions {
 }
 
 /**
- * The position is stored after this number of mails, so that a cut repeats little. It has some 20 KB:
- * to store it after each mail would slow sending. To handle a mail again changes nothing.
+ * Number of mails after which the position is stored, so that a lost connection repeats few of them:
+ * handling a mail again changes nothing. The position has some 20 KB, so storing it after each mail
+ * would slow sending.
  */
 const SAVE_EVERY = 50;
 /** UIDs that one search asks for: its response is one line, which is limited. */
 const MAX_RANGE = 100_000;
-/** A search of the other folders reads the newest mails. */
+/** Maximum number of mails that a search of the other folders reads, in each the newest. */
 const MAX_SEARCHED = 5000;
 const MAX_FOLDERS = 50;
-/** What is in them was not received. */
+/** Folders whose mail was not received. */
 const SENT_USES = ['\\Sent', '\\Drafts'];
 /** All Mail of Gmail excludes spam and deleted mail. */
 const WITH_ALL = ['\\All', '\\Junk', '\\Trash'];
@@ -183,7 +184,7 @@ async function openReadOnly(commandMs: number, client: ImapFlow, path: string): 
   return { uidValidity: Number(uidValidity ?? 0), uidNext: uidNext ?? (await nextUid(commandMs, client)) };
 }
 
-/** Of a server that does not state UIDNEXT. */
+/** Returns UIDNEXT of a server that does not state it. */
 async function nextUid(commandMs: number, client: ImapFlow): Promise<number> {
   return Math.max(0, ...(await search(commandMs, client, { uid: '*' }))) + 1;
 }

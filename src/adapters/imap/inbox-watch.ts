@@ -184,14 +184,17 @@ export function watchInbox(options: InboxOptions, handlers: InboxHandlers): Inbo
       while (isUsable() && !ended.signal.aborted) await wait(times.checkMs);
     };
     const idling = client.idle();
-    await Promise.race([
-      arrival,
-      untilInvalid(),
-      // The server refuses IDLE, or has ended it.
-      idling.then(() => wait(times.checkMs)),
-      wait(Math.min(times.renewMs, mostMs)),
-    ]);
-    ended.abort();
+    try {
+      await Promise.race([
+        arrival,
+        untilInvalid(),
+        // The server refuses IDLE, or has ended it.
+        idling.then(() => wait(times.checkMs)),
+        wait(Math.min(times.renewMs, mostMs)),
+      ]);
+    } finally {
+      ended.abort();
+    }
     // Any command ends IDLE.
     if (client.usable) await within(commandMs, client, client.noop());
     await idling;

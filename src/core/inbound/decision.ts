@@ -20,8 +20,8 @@ export interface ReportedRecipient {
 }
 
 /**
- * What a mail in the inbox reports about one message of Outtray. Its texts have no control characters and
- * at most {@link MAX_TEXT_LENGTH} characters.
+ * What a mail in the inbox reports about one message of Outtray. Its texts have no control
+ * characters, and 1,000 characters at most.
  */
 export interface InboundDecision {
   readonly kind: FollowUpKind;
@@ -36,6 +36,3 @@ export interface InboundDecision {
   /** Whether the report is believed although Gmail did not write it. */
   readonly unverified: boolean;
 }
-
-/** Maximum length of a text of a decision, in characters. */
-export const MAX_TEXT_LENGTH = 1000;

@@ -20,8 +20,8 @@ export interface DeliveryStatus {
 /** Lines of the value by name. */
 type Fields = Map<string, readonly string[]>;
 
-/** Gmail takes 100 recipients in a message. */
-const MAX_RECIPIENTS = 1000;
+/** Maximum number of recipients of a report that are read. Gmail takes 100 in a message. */
+export const MAX_RECIPIENTS = 1000;
 const MAX_REPLY_LINES = 100;
 /** Longest Action or Status that is read. */
 const MAX_KEYWORD = 1000;
@@ -147,7 +147,7 @@ const STATUS = /^[245]\.\d{1,3}\.\d{1,3}(?![\d.])/;
 
 /**
  * The code of the reply counts: a reporting server can have derived its own from `550` alone. If one
- * of them is temporary, that one counts, so that a contradiction suppresses nobody.
+ * of them is temporary, that one counts, so that a contradiction suppresses no recipient.
  */
 function toStatus(written: string, ofReply: string | null): string | null {
   const status = STATUS.exec(written)?.[0] ?? null;

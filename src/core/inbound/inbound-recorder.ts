@@ -68,7 +68,11 @@ export function createInboundRecorder({
     });
     if (bounced.length === 0) return 'ignored';
     await suppress(bounced, decision, mail.account, id);
-    const rest = mail.recipients.filter((email) => !findReported(decision, email));
+    const rest = mail.recipients.filter((email) => {
+      const reported = findReported(decision, email);
+      // Gmail can still report what would suppress the recipient.
+      return !reported || (decision.unverified && !reported.suppress);
+    });
     await sentIndex.add([{ ...mail, recipients: rest }]);
     events.emit('message.bounced_late', mail, bounced);
     return 'applied';

@@ -9,7 +9,7 @@ import { SECOND } from '../time.ts';
 import type { InboundMail } from './inbound-mail.ts';
 import type { InboxPosition } from './inbox-position.ts';
 import type { MailHandler } from './mail-handler.ts';
-import { createWaitingMails, type InboxState } from './waiting-mail.ts';
+import { createWaitingMails, type StoredInbox } from './waiting-mail.ts';
 
 /** Delay before the inbox is followed again after the backend failed. */
 const AFTER_FAILURE_MS = SECOND;
@@ -46,7 +46,7 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
     options;
   const draining = new AbortController();
   let turn = new AbortController();
-  let state: SharedValue<InboxState> | null = null;
+  let state: SharedValue<StoredInbox> | null = null;
   let running: Promise<void> = Promise.resolve();
   /** Code of the last fault. Null: the inbox could be read. Undefined: neither is known. */
   let lastCode: MailboxFault['code'] | null | undefined;
@@ -67,14 +67,14 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
   async function followWhileHeld(signal: AbortSignal): Promise<void> {
     await lease.waitUntilFree(signal);
     if (signal.aborted || !(await lease.acquire())) return;
-    state ??= await sharedState.open<InboxState>(`inbox:${user}`, () => ({ position: null, waiting: [] }));
+    state ??= await sharedState.open<StoredInbox>(`inbox:${user}`, () => ({ position: null, waiting: [] }));
     // Another instance may have read on meanwhile.
     await state.read();
     turn = new AbortController();
     await follow(state, AbortSignal.any([signal, turn.signal]));
   }
 
-  async function follow(inboxState: SharedValue<InboxState>, ended: AbortSignal): Promise<void> {
+  async function follow(inboxState: SharedValue<StoredInbox>, ended: AbortSignal): Promise<void> {
     const waiting = createWaitingMails({
       state: inboxState,
       handler,
@@ -142,7 +142,7 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
   };
 }
 
-function save(state: SharedValue<InboxState>, position: InboxPosition): Promise<void> {
+function save(state: SharedValue<StoredInbox>, position: InboxPosition): Promise<void> {
   return state.change((stored) => {
     stored.position = position;
   });

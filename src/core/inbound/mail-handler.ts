@@ -84,7 +84,7 @@ export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDep
       const message = await findMessage(mail, own);
       const decided = decideInbound(mail, message, receivedAt);
       if (decided.kind === 'ignored') return decided;
-      // Only a known message is decided about.
+      // There are decisions only about a message that was found.
       const { id } = message as FoundMessage;
       return { kind: 'decided', mails: decided.decisions.map((decision) => ({ id, decision })) };
     },
@@ -92,7 +92,7 @@ export function createMailHandler({ store, sentIndex, recorder }: MailHandlerDep
   };
 }
 
-/** Messages of test keys have left for nowhere: no mail can follow them. */
+/** Messages of test keys are not sent, so no mail can follow them. */
 function toFound(delivery: Delivery, messageId: string): FoundMessage | null {
   const { id, test, account, envelope, recipients } = delivery;
   if (test || delivery.messageId !== messageId) return null;

@@ -55,20 +55,20 @@ export function startSentIndexWriter({
     }
   }
 
-  function collect(delivery: Delivery): void {
-    const { id, owner, account, test } = delivery;
+  function collect({ id, owner, account, test }: Delivery, recipients: readonly string[]): void {
     if (test) return;
-    waiting.push({ id, owner, account, recipients: takenOf(delivery) });
+    waiting.push({ id, owner, account, recipients });
     if (waiting.length > MAX_WAITING) waiting.shift();
     writes.schedule();
   }
 
   function onSettled(delivery: Delivery): void {
-    if (takenOf(delivery).length > 0) collect(delivery);
+    const recipients = takenOf(delivery);
+    if (recipients.length > 0) collect(delivery, recipients);
   }
 
   function onFollowedUp(delivery: Delivery, { kind }: FollowUp): void {
-    if (kind === 'bounced') collect(delivery);
+    if (kind === 'bounced') collect(delivery, takenOf(delivery));
   }
 
   events.on('message.settled', onSettled);

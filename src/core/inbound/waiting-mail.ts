@@ -8,7 +8,7 @@ import type { InboxPosition } from './inbox-position.ts';
 import type { DecidedMail, MailHandler } from './mail-handler.ts';
 
 /** What is stored of the inbox of an account: plain JSON. */
-export interface InboxState {
+export interface StoredInbox {
   /** Null: it was never read. */
   position: InboxPosition | null;
   /** Mail about messages that have not settled. */
@@ -34,7 +34,7 @@ export interface WaitingMails {
 }
 
 export interface WaitingMailsOptions {
-  readonly state: SharedValue<InboxState>;
+  readonly state: SharedValue<StoredInbox>;
   readonly handler: Pick<MailHandler, 'record'>;
   readonly events: Events;
   /** Called for a mail that changes nothing. */

@@ -8,7 +8,10 @@ export interface SentMail {
   /** Name of the API key that sent it. */
   readonly owner: string;
   readonly account: string;
-  /** Recipients for which a server has accepted it, or may have, and that have not bounced. */
+  /**
+   * Recipients for which a server has accepted it, or may have, and that have not bounced. A bounce
+   * after RETAIN that is unverified and suppresses no address does not count.
+   */
   readonly recipients: readonly string[];
 }
 

@@ -29,17 +29,17 @@ export async function fetch(
   const names = namesOf(items);
   const last = numbered.at(-1);
   const isInSet = parseSet(set, (uid ? last?.uid : last?.number) ?? 0);
-  const shown = inGmailOrder(uid ? ['UID', ...names] : names);
   if (names.length === 0) throw new BadCommand('FETCH needs items');
+  const shown = inGmailOrder(uid ? ['UID', ...names] : names);
   const values = shown.map(toItem);
-  const flags = shown.includes('FLAGS') ? [] : [toItem('FLAGS')];
-  const marks = !selection.readOnly && names.some((name) => BODY_WITHOUT_PEEK.test(name));
+  const withFlags = shown.includes('FLAGS') ? values : [...values, toItem('FLAGS')];
+  const marks = !selection.readOnly && namesMark(names);
   for (const entry of numbered) {
     if (!isInSet(uid ? entry.uid : entry.number)) continue;
     const isNewlySeen = marks && !entry.mail.flags.has('\\Seen');
     if (isNewlySeen) entry.mail.flags.add('\\Seen');
-    const items = isNewlySeen ? [...values, ...flags] : values;
-    output.line(`* ${entry.number} FETCH (${items.map((item) => item(entry, selection)).join(' ')})`);
+    const sent = (isNewlySeen ? withFlags : values).map((item) => item(entry, selection));
+    output.line(`* ${entry.number} FETCH (${sent.join(' ')})`);
     await output.drained();
   }
   return 'OK Success';
@@ -57,7 +57,11 @@ const BODY_WITHOUT_PEEK = /^(?:BODY\[|RFC822(?:\.TEXT)?$)/;
 
 /** Whether a FETCH with these arguments sets the flag \Seen, after SELECT. */
 export function marksAsSeen([, items]: readonly Argument[]): boolean {
-  return namesOf(items).some((name) => BODY_WITHOUT_PEEK.test(name));
+  return namesMark(namesOf(items));
+}
+
+function namesMark(names: readonly string[]): boolean {
+  return names.some((name) => BODY_WITHOUT_PEEK.test(name));
 }
 
 function namesOf(items: Argument | undefined): readonly string[] {

@@ -49,18 +49,18 @@ export function list(session: Session, command: 'LIST' | 'LSUB', args: readonly 
  */
 function matches(pattern: string, name: string): boolean {
   const characters = [...name.toLowerCase()];
-  // Whether the pattern so far matches the first `index` characters.
+  // At `index`: whether the pattern so far matches that number of characters.
   let matched = [true, ...characters.map(() => false)];
   for (const symbol of pattern.toLowerCase()) {
-    const before = matched;
-    matched = before.map(() => false);
-    for (const index of matched.keys()) {
-      const last = characters[index - 1];
-      if (symbol === '*' || symbol === '%')
-        matched[index] =
-          before[index] || (index > 0 && matched[index - 1] && (symbol === '*' || last !== '/')) || false;
-      else matched[index] = index > 0 && before[index - 1] === true && last === symbol;
+    const isWildcard = symbol === '*' || symbol === '%';
+    const next = [isWildcard && matched[0] === true];
+    for (const [index, character] of characters.entries()) {
+      if (isWildcard) {
+        const takesOne = symbol === '*' || character !== '/';
+        next.push(matched[index + 1] === true || (takesOne && next[index] === true));
+      } else next.push(matched[index] === true && character === symbol);
     }
+    matched = next;
   }
   return matched.at(-1) === true;
 }

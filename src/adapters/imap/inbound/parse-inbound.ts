@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { parseAuthenticationResults } from '../../../core/inbound/authentication-results.ts';
-import { parseDeliveryStatus, toAddress } from '../../../core/inbound/delivery-status.ts';
+import { MAX_RECIPIENTS, parseDeliveryStatus, toAddress } from '../../../core/inbound/delivery-status.ts';
 import {
   findOurMessageIds,
   type InboundMail,
@@ -9,7 +9,7 @@ import {
 import { hasControlCharacters } from '../../../core/message/address.ts';
 import { firstValueOf, fromOf, mailboxesIn, mailTypeOf, valuesOf } from './mail-type.ts';
 import { type Headers, type MailParts, readMail } from './read-mail.ts';
-import { MAX_NAMED, readTextReport, splitTextReport } from './text-report.ts';
+import { readTextReport, splitTextReport } from './text-report.ts';
 
 /** Which part of a mail is worth reading. Null: none, for it cannot concern a message of ours. */
 export type Candidate = 'report' | 'reply' | null;
@@ -66,7 +66,7 @@ type Report = Pick<InboundMail, 'kind' | 'candidates' | 'recipients' | 'reportin
 function parseReport({ headers, text, status: statusPart, returned }: MailParts, isCut: boolean): Report {
   const status = statusPart === null ? null : parseDeliveryStatus(statusPart);
   const { words, quoted } = splitTextReport(text);
-  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_NAMED);
+  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_RECIPIENTS);
   const isEmptyReport = status?.isEmpty === true && !isCut;
   // Without groups of recipients, it is a report without parts. With groups of which none failed or
   // waits, it reports success.

@@ -1,4 +1,4 @@
-import { toAddress } from '../../../core/inbound/delivery-status.ts';
+import { MAX_RECIPIENTS, toAddress } from '../../../core/inbound/delivery-status.ts';
 import type { RecipientReport } from '../../../core/inbound/inbound-mail.ts';
 import { findReply } from '../../../core/inbound/quoted-reply.ts';
 
@@ -9,8 +9,6 @@ export interface TextReport {
   readonly quoted: string;
 }
 
-/** Maximum number of recipients that a report names. Gmail takes 100 in a message. */
-export const MAX_NAMED = 1000;
 const MESSAGE_ID_LINE = /^[ \t>]*message-id[ \t]*:/i;
 const LINE_END = /\r\n|\r|\n/;
 
@@ -55,7 +53,7 @@ const NAMED = /^(?:<([^\s<>@]{1,100}@[^\s<>]{1,255})>|"([^\s"@]{1,100}@[^\s"]{1,
 
 function namedIn(words: string): string[] {
   const named = [...words.matchAll(NAMED)].map(([, bracketed, quoted]) => bracketed ?? quoted ?? '');
-  return [...new Set(named)].slice(0, MAX_NAMED);
+  return [...new Set(named)].slice(0, MAX_RECIPIENTS);
 }
 
 /** A permanent reply, which may have no enhanced code: `550 User unknown`. */
