@@ -3,7 +3,7 @@ import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
 import type { BouncedRecipient, FollowUp } from './delivery/follow-up.ts';
 import type { LookupResult } from './delivery/lookup.ts';
 import type { Outcome } from './delivery/outcome.ts';
-import type { MailReason } from './inbound/mail-handler.ts';
+import type { MailReason } from './inbound/decision.ts';
 import type { MailboxFault, SentResult } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { SentMail } from './ports/sent-index.ts';

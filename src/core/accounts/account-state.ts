@@ -9,7 +9,7 @@ import {
   liveLeases,
   newLease,
 } from './connection-shares.ts';
-import type { MailboxFailure, MailboxUse } from './mailbox-status.ts';
+import type { LookState, MailboxUse } from './mailbox-status.ts';
 import { newRateLimiter, type RateLimiter } from './rate-limiter.ts';
 
 /**
@@ -31,7 +31,7 @@ import { newRateLimiter, type RateLimiter } from './rate-limiter.ts';
  *   time. The same holds for an instance whose own `reach` is open.
  * - Connections of all live leases together never exceed `SMTP_CONNECTIONS`.
  */
-export interface AccountState {
+export interface AccountState extends LookState {
   /** Whether the account works: half-open until the first login succeeds. */
   readonly breaker: CircuitBreaker;
   readonly quota: Quota;
@@ -47,8 +47,6 @@ export interface AccountState {
    * vanished since: the next session of any instance reports that the account resumed.
    */
   owesResumed?: true;
-  /** Present if the last look at the mailbox failed. It pauses nothing. */
-  mailboxFailure?: MailboxFailure;
 }
 
 /**

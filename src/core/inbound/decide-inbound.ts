@@ -1,6 +1,6 @@
 import { toMailboxKey } from '../message/address.ts';
 import { bounceClassOf } from './bounce-class.ts';
-import type { InboundDecision, ReportedRecipient } from './decision.ts';
+import type { IgnoreReason, InboundDecision, ReportedRecipient } from './decision.ts';
 import type { InboundMail, RecipientReport } from './inbound-mail.ts';
 import { isFromGmail, isFromServerOf } from './trust.ts';
 
@@ -11,15 +11,6 @@ export interface ReferredMessage {
   /** Addresses that the account sends from: From of the message, the login and the aliases. */
   readonly senders: readonly string[];
 }
-
-/** Why a mail changes nothing. */
-export type IgnoreReason =
-  | 'unrelated'
-  | 'no_reference'
-  | 'unknown_message'
-  | 'unknown_recipient'
-  | 'untrusted'
-  | 'own_mail';
 
 export interface IgnoredMail {
   readonly kind: 'ignored';

@@ -36,3 +36,17 @@ export interface InboundDecision {
   /** Whether the report is believed although Gmail did not write it. */
   readonly unverified: boolean;
 }
+
+/** Why a mail is not about a message, or must not change it. */
+export type IgnoreReason =
+  | 'unrelated'
+  | 'no_reference'
+  | 'unknown_message'
+  | 'unknown_recipient'
+  | 'untrusted'
+  | 'own_mail';
+
+/**
+ * Why a mail changed nothing. `no_change`: it was recorded before, or its message cannot change by it.
+ */
+export type MailReason = IgnoreReason | 'no_change' | 'unreadable';

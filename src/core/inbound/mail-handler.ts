@@ -1,20 +1,10 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
 import type { SentIndex } from '../ports/sent-index.ts';
-import {
-  decideInbound,
-  type IgnoredMail,
-  type IgnoreReason,
-  type ReferredMessage,
-} from './decide-inbound.ts';
+import { decideInbound, type IgnoredMail, type ReferredMessage } from './decide-inbound.ts';
 import type { InboundDecision } from './decision.ts';
 import type { InboundMail } from './inbound-mail.ts';
 import type { InboundRecorder, Recorded } from './inbound-recorder.ts';
-
-/**
- * Why a mail changed nothing. `no_change`: it was recorded before, or its message cannot change by it.
- */
-export type MailReason = IgnoreReason | 'no_change' | 'unreadable';
 
 /** One change that a mail makes to a message. */
 export interface DecidedMail {
