@@ -11,6 +11,7 @@ import { writesOf } from '../helpers/imap/mailbox.ts';
 import { twoInstances } from '../helpers/imap/two-instances.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY, APP_PASSWORD, type ServiceSetup, startService } from '../helpers/service.ts';
+import { accountsOf } from '../helpers/smtp/gmail.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const USER = 'bot@simulator.test';
@@ -149,6 +150,22 @@ describe.concurrent('with INBOUND, a service', { timeout: TIMEOUT_MS }, () => {
     const message = { ...HELLO, from: 'sales@simulator.test', to: 'bounces-later+10ms@simulator.test' };
     const { body } = await service.send(message, { wait: 20 });
     expect(await followed(service, body.id)).toMatchObject(BOUNCED);
+  });
+
+  test('logs in again at a reload without a change, once IMAP is allowed', async () => {
+    await using bed = await openTestBed();
+    const { gmail } = bed;
+    gmail.imap.setLoginFault('imap-off-by-admin', 1);
+    // A refused login is tried again after 15 minutes.
+    await using service = await bed.start({}, { backoffScale: 1 });
+    const mailbox = async () => (await accountsOf(service))[0]?.mailbox;
+    await vi.waitFor(
+      async () => expect(await mailbox()).toEqual({ status: 'refused', code: 'imap_disabled' }),
+      WAIT,
+    );
+    await service.reload();
+    await watched(bed);
+    await vi.waitFor(async () => expect(await mailbox()).toEqual({ status: 'ready', code: null }), WAIT);
   });
 });
 
