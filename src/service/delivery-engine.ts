@@ -139,10 +139,10 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 
   /** Logs in to a mailbox again that refused the last login: its settings at Gmail may have changed. */
   function retryRefusedMailbox({ account }: AccountTransport): void {
-    if (account.status().mailbox.status !== 'refused') return;
     retryInBackground(async () => {
-      await account.allowLook();
-      workersByUser.get(account.user)?.reconnectInbox();
+      if (account.status().mailbox.status === 'refused') await account.allowLook();
+      // Another instance that was reloaded may have allowed the look.
+      workersByUser.get(account.user)?.retryRefusedInbox();
     });
   }
 

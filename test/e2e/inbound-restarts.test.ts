@@ -188,6 +188,26 @@ describe.skipIf(!hasRedis)(
       expect(performance.now() - endedAt).toBeLessThan(8000);
     });
 
+    test('log in again when each was reloaded, once IMAP is allowed', async () => {
+      await using bed = await openTestBed();
+      const { gmail } = bed;
+      const redis = bed.use(await startRedis());
+      const env = { QUEUE_URL: redis.url() };
+      // A refused login is tried again after 15 minutes.
+      await using holder = await bed.start(env, { backoffScale: 1 });
+      await watched(bed);
+      await using other = await bed.start(env, { backoffScale: 1 });
+      gmail.imap.setLoginFault('imap-off-by-admin', 1);
+      gmail.imap.closeConnections();
+      const shows = (status: string) =>
+        vi.waitFor(async () => expect((await accountsOf(other))[0]?.mailbox).toMatchObject({ status }), WAIT);
+      await shows('refused');
+      await other.reload();
+      await shows('ready');
+      await holder.reload();
+      await watched(bed);
+    });
+
     test('watch it one at a time, and another goes on when its holder is killed', async () => {
       await using bed = await openTestBed();
       const { gmail, folder } = bed;
