@@ -37,6 +37,8 @@ export interface AccountWorkers {
   isBusy(): boolean;
   /** Connects to the inbox again, since the login has changed. */
   reconnectInbox(): void;
+  /** Connects to the inbox again if it refused the last login. */
+  retryRefusedInbox(): void;
   /** Takes no more deliveries. Resolves when what is under way has ended and is recorded. */
   drain(): Promise<void>;
 }
@@ -63,6 +65,7 @@ export function startAccountWorkers(sender: AccountTransport, deps: AccountWorke
   return {
     isBusy: dispatcher.isBusy,
     reconnectInbox: () => follower?.reconnect(),
+    retryRefusedInbox: () => follower?.retryRefused(),
     async drain() {
       await Promise.all([dispatcher.drain(), leaveMailbox()]);
     },

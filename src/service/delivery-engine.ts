@@ -130,10 +130,19 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 
   /** Uses the other login of an account, and sends what waits for the former one or its limits. */
   function applyChange({ account }: AccountTransport): void {
-    workersByUser.get(account.user)?.reconnectInbox();
     retryInBackground(async () => {
       await account.probeAfterChange();
+      workersByUser.get(account.user)?.reconnectInbox();
       await accounts.requeue(account.user);
+    });
+  }
+
+  /** Logs in to a mailbox again that refused the last login: its settings at Gmail may have changed. */
+  function retryRefusedMailbox({ account }: AccountTransport): void {
+    retryInBackground(async () => {
+      if (account.status().mailbox.status === 'refused') await account.allowLook();
+      // Another instance that was reloaded may have allowed the look.
+      workersByUser.get(account.user)?.retryRefusedInbox();
     });
   }
 
@@ -163,6 +172,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
         mailboxes.replace(senders);
         removed.forEach(startRemoval);
         added.forEach(startSender);
+        senders.filter((sender) => !changed.includes(sender)).forEach(retryRefusedMailbox);
         changed.forEach(applyChange);
         return { added: usersOf(added), removed: usersOf(removed), changed: usersOf(changed) };
       };

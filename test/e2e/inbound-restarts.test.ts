@@ -11,6 +11,7 @@ import { writesOf } from '../helpers/imap/mailbox.ts';
 import { twoInstances } from '../helpers/imap/two-instances.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY, APP_PASSWORD, type ServiceSetup, startService } from '../helpers/service.ts';
+import { accountsOf } from '../helpers/smtp/gmail.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const USER = 'bot@simulator.test';
@@ -150,6 +151,22 @@ describe.concurrent('with INBOUND, a service', { timeout: TIMEOUT_MS }, () => {
     const { body } = await service.send(message, { wait: 20 });
     expect(await followed(service, body.id)).toMatchObject(BOUNCED);
   });
+
+  test('logs in again at a reload without a change, once IMAP is allowed', async () => {
+    await using bed = await openTestBed();
+    const { gmail } = bed;
+    gmail.imap.setLoginFault('imap-off-by-admin', 1);
+    // A refused login is tried again after 15 minutes.
+    await using service = await bed.start({}, { backoffScale: 1 });
+    const mailbox = async () => (await accountsOf(service))[0]?.mailbox;
+    await vi.waitFor(
+      async () => expect(await mailbox()).toEqual({ status: 'refused', code: 'imap_disabled' }),
+      WAIT,
+    );
+    await service.reload();
+    await watched(bed);
+    await vi.waitFor(async () => expect(await mailbox()).toEqual({ status: 'ready', code: null }), WAIT);
+  });
 });
 
 describe.skipIf(!hasRedis)(
@@ -169,6 +186,26 @@ describe.skipIf(!hasRedis)(
       await bed.gmail.waitFor(({ imap }) => imap.counters.connections === 2 && imap.idleSessions === 1);
       // A lease expires after 15 s.
       expect(performance.now() - endedAt).toBeLessThan(8000);
+    });
+
+    test('log in again when each was reloaded, once IMAP is allowed', async () => {
+      await using bed = await openTestBed();
+      const { gmail } = bed;
+      const redis = bed.use(await startRedis());
+      const env = { QUEUE_URL: redis.url() };
+      // A refused login is tried again after 15 minutes.
+      await using holder = await bed.start(env, { backoffScale: 1 });
+      await watched(bed);
+      await using other = await bed.start(env, { backoffScale: 1 });
+      gmail.imap.setLoginFault('imap-off-by-admin', 1);
+      gmail.imap.closeConnections();
+      const shows = (status: string) =>
+        vi.waitFor(async () => expect((await accountsOf(other))[0]?.mailbox).toMatchObject({ status }), WAIT);
+      await shows('refused');
+      await other.reload();
+      await shows('ready');
+      await holder.reload();
+      await watched(bed);
     });
 
     test('watch it one at a time, and another goes on when its holder is killed', async () => {

@@ -96,6 +96,8 @@ export interface Account {
   probeAfterChange(): Promise<void>;
   /** Whether a look at the mailbox can succeed, as far as this instance knows. */
   canLook(): boolean;
+  /** Allows a look at once after a refused login, since its cause may be gone. */
+  allowLook(): Promise<void>;
   /**
    * Records how a look at the mailbox has ended.
    *
@@ -180,6 +182,10 @@ export function createAccount(user: string, options: AccountOptions): Account {
     },
     probeAfterChange: () => store.changeAndNotify((state, _usage, now) => probeAfterChange(state, now)),
     canLook: () => canLook(store.state, rules.mailbox, store.now()),
+    allowLook: () =>
+      store.change((state) => {
+        delete state.mailboxFailure;
+      }),
     async recordLook(fault) {
       await store.read();
       // Most looks change nothing.

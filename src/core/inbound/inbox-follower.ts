@@ -22,6 +22,8 @@ export interface InboxFollower {
   start(): void;
   /** Connects again, since the login has changed. */
   reconnect(): void;
+  /** Connects again if the last login was refused, since the cause may be gone. */
+  retryRefused(): void;
   /** Closes the connection. Resolves when what is being recorded is stored. */
   drain(): Promise<void>;
 }
@@ -50,6 +52,7 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
   let running: Promise<void> = Promise.resolve();
   /** Code of the last fault. Null: the inbox could be read. Undefined: neither is known. */
   let lastCode: MailboxFault['code'] | null | undefined;
+  let isRefused = false;
 
   async function run(): Promise<void> {
     const { signal } = draining;
@@ -123,6 +126,7 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
 
   function report(fault: MailboxFault | null): void {
     recordLook(fault);
+    isRefused = fault?.isRefusal ?? false;
     const code = fault?.code ?? null;
     if (code === lastCode) return;
     lastCode = code;
@@ -135,6 +139,9 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
       running = run();
     },
     reconnect: () => turn.abort(),
+    retryRefused() {
+      if (isRefused) turn.abort();
+    },
     async drain() {
       draining.abort();
       await running;

@@ -76,8 +76,7 @@ function lookAgain(
 /** Lets ON_UNCERTAIN decide, as if the attempt had ended now. */
 function decide(delivery: Delivery, lookup: Lookup, result: SentResult, deps: StepDeps): DeliveryChange {
   const { outcome } = lookup;
-  const afterS = Math.round((deps.lookups.now() - lookup.endedAt) / SECOND);
-  const known = withSearchOf(outcome, describe(result, ` within ${afterS} s after the attempt`));
+  const known = withSearchOf(outcome, describe(result, ` within ${sinceAttempt(lookup, deps)}`));
   const decision = decideAfterAttempt(delivery, known, deps.policy);
   return {
     ...applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps),
@@ -86,13 +85,9 @@ function decide(delivery: Delivery, lookup: Lookup, result: SentResult, deps: St
 }
 
 /** Lets the delivery go on as before the search. */
-function endCheck(
-  delivery: Delivery,
-  lookup: Lookup,
-  result: SentResult,
-  { changes }: StepDeps,
-): DeliveryChange {
-  const failure = withSearch(errorOf(lookup), describe(result));
+function endCheck(delivery: Delivery, lookup: Lookup, result: SentResult, deps: StepDeps): DeliveryChange {
+  const { changes } = deps;
+  const failure = withSearch(errorOf(lookup), describe(result, ` ${sinceAttempt(lookup, deps)}`));
   if (delivery.status === 'uncertain') {
     const error = restate('delivery_uncertain', failure);
     const to = amend(delivery, { error, lookup: { ...lookup, state: 'idle' } });
@@ -103,6 +98,10 @@ function endCheck(
   const state = afterMs > FRESH_MS ? 'idle' : 'checked';
   const to = amend(delivery, { error, lookup: { ...lookup, state } });
   return changes.plan(delivery, to, { kind: 'retry', afterMs });
+}
+
+function sinceAttempt({ endedAt }: Lookup, { lookups }: StepDeps): string {
+  return `${Math.round((lookups.now() - endedAt) / SECOND)} s after the attempt`;
 }
 
 /** Returns the result of a search in which nothing was found, as a sentence. */
