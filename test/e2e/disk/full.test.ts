@@ -100,8 +100,8 @@ for (const { where, open, runs } of DISKS) {
         await using service = await startInstance(setup);
         const accept = async (message: object) =>
           ids.push((await service.send({ subject: 'x', text: 'x', ...message })).body.id);
-        await accept({ to: 'slow+2s@simulator.test' });
-        await accept({ to: 'ada@example.com', scheduled_at: inMs(1000) });
+        await accept({ to: 'slow+5s@simulator.test' });
+        await accept({ to: 'ada@example.com', scheduled_at: inMs(3000) });
         await gmail.waitFor(({ transactions }) => transactions.length === 1);
         await disk.fill(service.pid, 0);
         expectUnavailable(await service.send(later()));
@@ -121,7 +121,7 @@ for (const { where, open, runs } of DISKS) {
           possible_duplicate: false,
         });
       expect(gmail.messages.map(({ recipients }) => recipients[0])).toEqual([
-        'slow+2s@simulator.test',
+        'slow+5s@simulator.test',
         'ada@example.com',
       ]);
     });
