@@ -7,7 +7,7 @@ export interface Suspects {
   during<T>(uids: readonly number[], read: () => Promise<T>): Promise<T>;
   /** Whether a mail must be read apart from others. */
   isSuspect(uid: number): boolean;
-  /** Whether reading a mail has failed so often that it is skipped. */
+  /** Whether a mail is skipped, because reading it has failed {@link MAX_FAILURES} times. */
   isGivenUp(uid: number): boolean;
   /** Forgets the suspects: the mailbox was read to its end. */
   clear(): void;

@@ -1,6 +1,7 @@
 import type { LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { joinCalls } from '../../core/join-calls.ts';
 
 /**
  * A URL that must not be called. The message is fit for a log: it names only the host and its
@@ -38,17 +39,8 @@ export interface SsrfFilter {
  */
 export function createSsrfFilter(allowedHosts: readonly string[], resolve: Resolve): SsrfFilter {
   const isAllowed = (host: string) => allowedHosts.includes(host);
-  const lookups = new Map<string, ReturnType<Resolve>>();
-
-  /**
-   * Joins concurrent lookups of the same host. The process can run few lookups at once, so a name
-   * whose lookup hangs must not use all of them.
-   */
-  function resolveOnce(host: string): ReturnType<Resolve> {
-    const running = lookups.get(host) ?? resolve(host).finally(() => lookups.delete(host));
-    lookups.set(host, running);
-    return running;
-  }
+  // The process can run few lookups at once, so a name whose lookup hangs must not use all of them.
+  const resolveOnce = joinCalls(resolve);
 
   async function resolveChecked(host: string): Promise<LookupAddress[]> {
     const addresses = [...(await resolveOnce(host))];

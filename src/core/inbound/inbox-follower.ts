@@ -50,9 +50,8 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
   let turn = new AbortController();
   let state: SharedValue<StoredInbox> | null = null;
   let running: Promise<void> = Promise.resolve();
-  /** Code of the last fault. Null: the inbox could be read. Undefined: neither is known. */
-  let lastCode: MailboxFault['code'] | null | undefined;
-  let isRefused = false;
+  /** Null: the inbox could be read. Undefined: neither is known. */
+  let lastFault: MailboxFault | null | undefined;
 
   async function run(): Promise<void> {
     const { signal } = draining;
@@ -126,10 +125,9 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
 
   function report(fault: MailboxFault | null): void {
     recordLook(fault);
-    isRefused = fault?.isRefusal ?? false;
-    const code = fault?.code ?? null;
-    if (code === lastCode) return;
-    lastCode = code;
+    const isNews = lastFault === undefined || lastFault?.code !== fault?.code;
+    lastFault = fault;
+    if (!isNews) return;
     if (fault) events.emit('inbox.failed', user, fault);
     else events.emit('inbox.watched', user);
   }
@@ -140,7 +138,7 @@ export function createInboxFollower(options: InboxFollowerOptions): InboxFollowe
     },
     reconnect: () => turn.abort(),
     retryRefused() {
-      if (isRefused) turn.abort();
+      if (lastFault?.isRefusal) turn.abort();
     },
     async drain() {
       draining.abort();

@@ -25,8 +25,12 @@ export class Mail {
 
   /** The message as a binary string: one character per octet. Most mails are never read. */
   get content(): string {
-    if (this.#source !== null) this.#content = Buffer.from(this.#source as string).toString('latin1');
-    this.#source = null;
+    const source = this.#source;
+    if (source !== null) {
+      const octets = typeof source === 'string' ? Buffer.from(source) : source;
+      this.#content = octets.toString('latin1');
+      this.#source = null;
+    }
     return this.#content;
   }
 }
